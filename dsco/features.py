@@ -93,10 +93,10 @@ def random_features(shape: tuple[int, int, int], classes: int, *, statistics: tu
     return [Embedding(small_network("convnet", shape, classes, width=width, seed=stable_seed(seed, "random", i)), statistics, name=f"random {i}")
             for i in range(count)]
 
-# %% ../nbs/03_features.ipynb #ac80aa4a
+# %% ../nbs/03_features.ipynb #ec1f91e8
 def trajectory_features(images: ImageSet, *, steps: Sequence[int] = (20, 100, 400), network: str = "convnet", width: int = 64,
                         batch_size: int = 128, lr: float = 1e-3, augment: Augmentation | None = None, seed: int = 0,
-                        device: str | torch.device | None = None) -> list[Embedding]:
+                        device: str | torch.device | None = None, progress: bool = True) -> list[Embedding]:
     """Embeddings of one classifier after each of `steps` updates (Adam) on `images`; step 0 is the untrained network.
 
     `width` is for `convnet`; `augment` transforms each normalised batch; `device` None means where the images lie.
@@ -109,7 +109,7 @@ def trajectory_features(images: ImageSet, *, steps: Sequence[int] = (20, 100, 40
     statistics = tuple(value.to(pixels.device) for value in images.statistics)
     optimizer = torch.optim.Adam(model.to(pixels.device).parameters(), lr=lr)
     checkpoints = [Embedding(model, statistics, name="step 0")] if wanted[0] == 0 else []
-    for step in tqdm(range(1, wanted[-1] + 1), desc="classifier", leave=False):
+    for step in tqdm(range(1, wanted[-1] + 1), desc="classifier", unit="step", disable=not progress, leave=False):
         g = torch.Generator().manual_seed(stable_seed(seed, "trajectory", step))
         batch = torch.randint(len(images), (min(batch_size, len(images)),), generator=g).to(pixels.device)
         train_step(model, optimizer, pixels[batch], labels[batch], statistics, augment, g)

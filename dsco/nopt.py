@@ -105,18 +105,18 @@ def noise_gradient(prior: Prior, z: Tensor, labels: Tensor, loss: Callable[[list
         gradients += torch.autograd.grad(features_of(part, part_labels), part, [g[i] for g in cotangents])
     return value.item(), torch.cat(gradients)
 
-# %% ../nbs/31_nopt.ipynb #59043c22
+# %% ../nbs/31_nopt.ipynb #f883b69f
 def shell_penalty(z: Tensor) -> Tensor:
-    """R(z): how far the noise of each image is from what Gaussian noise looks like, (N,); about 1 for fresh noise.
+    """R(z): how far the noise of each image is from what Gaussian noise looks like, (N,).
 
-    One term for the radius, (‖z‖² − d)²/2d, and one for each neighbour shift s, (Σ z·z_s)²/d: all have expectation
-    near 1 under N(0, I). After the norm term of ReNO (arXiv 2406.04312) and the correlation term of DNO-motion (2312.11994)."""
+    One term for the radius, (‖z‖² − d)²/2d, and one for each neighbour shift s, (Σ z·z_s)²/d. Each has expectation
+    near 1 under N(0, I), so only what exceeds 1 is penalised. After the norm term of ReNO (arXiv 2406.04312) and the correlation term of DNO-motion (2312.11994)."""
     d = z[0].numel()
     terms = [(z.square().flatten(1).sum(1) - d).square() / (2 * d)]
     for axis in (-1, -2):
         if z.shape[axis] > 1:
             terms.append((z * z.roll(1, axis)).flatten(1).sum(1).square() / d)
-    return torch.stack(terms).mean(0)
+    return (torch.stack(terms) - 1).clamp(min=0).mean(0)
 
 # %% ../nbs/31_nopt.ipynb #03474944
 @torch.no_grad()

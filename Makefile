@@ -1,0 +1,42 @@
+# Every target makes or updates .venv first, when the requirements have changed since.
+PYTHON := .venv/bin/python
+INSTALLED := .venv/.installed
+EXTRAS := .[notebooks,dev]
+
+# This environment's own kernel, even where another one named python3 is registered.
+export JUPYTER_PATH := $(CURDIR)/.venv/share/jupyter
+
+.PHONY: demo cpu gpu test lab env export clean
+
+demo: env
+	.venv/bin/dsco reproduce quick
+
+cpu gpu: env
+	.venv/bin/dsco reproduce $@
+
+# One thread a worker: several workers with several threads each are slower than one.
+test: env
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests nbs -q --nbval-lax --nbval-current-env -n auto --maxprocesses 8 --dist loadscope -p no:cacheprovider
+
+lab: env
+	.venv/bin/jupyter lab nbs
+
+env: $(INSTALLED)
+
+# uv is several times faster than pip, which does the same where uv is not to be had.
+$(INSTALLED): settings.ini setup.py
+	python3 -m venv .venv
+	if command -v uv >/dev/null; then uv pip install -q --python $(PYTHON) -e '$(EXTRAS)'; \
+	else $(PYTHON) -m pip install -q uv && $(PYTHON) -m uv pip install -q --python $(PYTHON) -e '$(EXTRAS)'; fi \
+	|| $(PYTHON) -m pip install -q -e '$(EXTRAS)'
+	touch $@
+
+export: env
+	.venv/bin/nbdev_export
+	.venv/bin/jupyter nbconvert --log-level ERROR --clear-output --inplace nbs/*.ipynb
+	.venv/bin/nbdev_clean
+	$(PYTHON) -c "from pathlib import Path; from dsco.runs import render_readme; Path('README.md').write_text(render_readme(), encoding='utf-8')"
+
+clean:
+	rm -rf .venv build dist *.egg-info papermill_runs/*/*.partial papermill_runs/*/*.partial.ipynb papermill_runs/*/*.tmp
+	find dsco nbs tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,81 @@
+"The command line as a user meets it: a process of its own."
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+ROOT = Path(__file__).parent.parent
+PROGRAM = [sys.executable, "-c", "import sys; from dsco.cli import main; sys.exit(main())"]
+
+
+def dsco(*words: str | int | Path, **variables: str) -> subprocess.CompletedProcess:
+    return subprocess.run([*PROGRAM, *map(str, words)], capture_output=True, text=True, cwd=ROOT, env=os.environ | variables)
+
+
+@pytest.mark.parametrize("command", [[], ["concentrate"], ["evaluate"], ["reproduce"]])
+def test_help_shows_an_example(command):
+    done = dsco(*command, "--help")
+    assert done.returncode == 0 and f"example: dsco {' '.join(command)}" in done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("words, said", [
+    ("", "COMMAND"),
+    ("concentrat", "'concentrat'"),
+    ("concentrate --data digits --ipc 10", "--out"),
+    ("concentrate --data digits --ipc ten --out OUT", "'ten'"),
+    ("concentrate --data digits --ipc 0 --out OUT", "'0'"),
+    ("concentrate --data digits --ipc 1 --minutes -1 --out OUT", "'-1'"),
+    ("concentrate --data digits --ipc 1 --minutes nan --out OUT", "'nan'"),
+    ("concentrate --data digits --ipc 1 --minutes 1 --steps 1 --out OUT", "not allowed with"),
+    ("concentrate --data digits --ipc 1 --doping 1.5 --out OUT", "'1.5'"),
+    ("concentrate --data digits --ipc 1 --doping much --out OUT", "'much'"),
+    ("concentrate --data digits --ipc 1 --data-free --doping auto --out OUT", "--data-free"),
+    ("concentrate --data digits --ipc 1 --prior p --steps 3 --out OUT", "--prior"),
+    ("concentrate --ipc 1 --out OUT", "--data is missing"),
+    ("concentrate --data no_such_data --ipc 1 --out OUT", "no_such_data"),
+    ("concentrate --data digits --ipc 1 --out TAKEN", "there already"),
+    ("evaluate", "FOLDER"),
+    ("evaluate no_such_folder --data digits", "no_such_folder"),
+    ("evaluate no_such_folder", "--data"),
+    ("evaluate no_such_folder --data digits --seeds 0", "'0'"),
+    ("reproduce no_such_profile", "no_such_profile"),
+    ("reproduce quick --root TAKEN", "papermill_runs")])
+def test_bad_input_is_one_line(words, said, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/note.txt").write_text("mine")
+    done = dsco(*words.replace("OUT", str(tmp_path / "out")).replace("TAKEN", str(tmp_path / "taken")).split())
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.startswith("dsco: error: ") and done.stderr.count("\n") == 1 and said in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def write_images(folder: Path) -> Path:
+    "A small ImageFolder of real digits, two classes, with a train and a test split."
+    digits = load_digits()
+    for label in (0, 1):
+        for number, pixels in enumerate(digits.images[digits.target == label][:40]):
+            path = folder / ("train" if number < 30 else "test") / str(label) / f"{number:02d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray((pixels * 15).astype("uint8")).save(path)
+    return folder
+
+
+def test_concentrate_then_evaluate(tmp_path):
+    data, small = write_images(tmp_path / "data"), tmp_path / "small"
+    made = dsco("concentrate", "--data", data, "--ipc", 2, "--steps", 5, "--updates", 1, "--out", small, DSCO_CACHE=str(tmp_path / "cache"))
+    assert made.returncode == 0, made.stderr
+    assert "next: dsco evaluate" in made.stdout
+    tested = dsco("evaluate", small, "--data", data, "--steps", 5, "--seeds", 2, "--json")
+    assert tested.returncode == 0, tested.stderr
+    found = json.loads(tested.stdout)
+    assert len(found["accuracies"]) == 2 and 0 <= found["mean"] <= 100 and found["steps"] == 5
+
+
+def test_help_is_fast():
+    probe = "import sys; from dsco.cli import main; main(['--help']); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", probe], check=True, capture_output=True, cwd=ROOT)
