@@ -24,11 +24,19 @@ from tqdm.auto import tqdm
 from .data import ImageSet, cache_folder, stable_seed, to_float, to_uint8
 
 # %% auto #0
-__all__ = ['ARCHITECTURES', 'SAMPLERS', 'default_device', 'build_dit', 'build_unet', 'noise_schedule', 'velocity_loss',
-           'training_step', 'trajectory', 'Prior', 'check_render', 'fingerprint', 'fit_prior', 'check_fit', 'fold_of',
-           'Fit', 'save_prior', 'component_name', 'load_prior', 'load_saved']
+__all__ = ['ARCHITECTURES', 'SAMPLERS', 'noise_schedule', 'default_device', 'build_dit', 'build_unet', 'velocity_loss',
+           'warm_cosine', 'follow', 'fold_of', 'untrained', 'Fit', 'trajectory', 'Prior', 'check_render', 'save_prior',
+           'component_name', 'load_prior', 'load_saved', 'fingerprint', 'fit_prior', 'check_fit']
 
-# %% ../nbs/30_prior.ipynb #f931070c
+# %% ../nbs/30_prior.ipynb #a559e877
+def noise_schedule():
+    "diffusers' DDIM scheduler: cosine schedule rescaled to end in pure noise, velocity prediction, steps spaced from the noisy end."
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction",
+                         rescale_betas_zero_snr=True, timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True)
+
+# %% ../nbs/30_prior.ipynb #53b282ab
 def default_device(device: str | torch.device | None = None) -> torch.device:
     "`device` if given, else the first CUDA GPU, else the CPU."
     return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -59,15 +67,10 @@ def build_unet(channels: int, side: int, classes: int, *, width: int, depth: int
 
 ARCHITECTURES = {"dit": build_dit, "unet": build_unet}
 
-# %% ../nbs/30_prior.ipynb #8727bacd
-def noise_schedule():
-    "diffusers' DDIM scheduler: cosine schedule rescaled to end in pure noise, velocity prediction, steps spaced from the noisy end."
-    from diffusers import DDIMScheduler
 
-    return DDIMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction",
-                         rescale_betas_zero_snr=True, timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True)
+ARCHITECTURES = {"dit": build_dit, "unet": build_unet}
 
-
+# %% ../nbs/30_prior.ipynb #21f12e8c
 def velocity_loss(network: nn.Module, scheduler, x: Tensor, labels: Tensor, seed: int, *, drop: float, null_label: int) -> Tensor:
     "Mean squared error of the predicted velocity v = √ᾱ ε − √(1−ᾱ) x at random times; a share `drop` of labels is replaced by `null_label`."
     g = torch.Generator().manual_seed(seed)
@@ -78,24 +81,116 @@ def velocity_loss(network: nn.Module, scheduler, x: Tensor, labels: Tensor, seed
     x_t, v = scheduler.add_noise(x, eps, t), scheduler.get_velocity(x, eps, t)
     return F.mse_loss(network(x_t, t, class_labels=labels).sample.float(), v)
 
-# %% ../nbs/30_prior.ipynb #3654413f
-def training_step(network, ema, optimizer, scheduler, images: ImageSet, step: int, *, steps: int, seed: int, batch_size: int, lr: float, drop: float, fold: int) -> Tensor:
-    "One AdamW step on a batch addressed by (seed, step), so that a resumed run sees the same batches; returns the loss."
-    device = next(network.parameters()).device
-    index = torch.randint(len(images), (batch_size,), generator=torch.Generator().manual_seed(stable_seed(seed, "batch", step)))
-    x, labels = F.pixel_unshuffle(to_float(images.images[index].to(device)), fold), images.labels[index].to(device)
-    for group in optimizer.param_groups:
-        group["lr"] = lr * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-        loss = velocity_loss(network, scheduler, x, labels, stable_seed(seed, "diffuse", step), drop=drop, null_label=len(images.classes))
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimizer.step()
+# %% ../nbs/30_prior.ipynb #b4845c01
+def warm_cosine(step: int, steps: int) -> float:
+    "Share of the learning rate at `step` of `steps`: up in 100 steps, then down half a cosine."
+    return min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+
+
+@torch.no_grad()
+def follow(ema: nn.Module, network: nn.Module, step: int) -> None:
+    "Move the averaged weights towards the current ones: ema ← d·ema + (1 − d)·network, with d rising from 0.1 to 0.999."
     decay = min(0.999, (1 + step) / (10 + step))
-    with torch.no_grad():
-        torch._foreach_lerp_(list(ema.parameters()), list(network.parameters()), 1 - decay)
-    return loss.detach()
+    torch._foreach_lerp_(list(ema.parameters()), list(network.parameters()), 1 - decay)
+
+
+def fold_of(recipe: dict) -> int:
+    "How often the network's images are folded: a U-Net by its patch, a DiT not at all (it has a patch layer of its own)."
+    return recipe["patch"] if recipe["architecture"] == "unet" else 1
+
+# %% ../nbs/30_prior.ipynb #5146f947
+def untrained(images: ImageSet, recipe: dict) -> nn.Module:
+    "The untrained network of a recipe for `images`; the recipe's seed decides its weights."
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stable_seed(recipe["seed"], "weights"))
+        return ARCHITECTURES[recipe["architecture"]](images.shape[0], images.shape[1], len(images.classes), **{name: recipe[name] for name in ("width", "depth", "patch")})
+
+
+class Fit:
+    "One training run of a prior: its state, how to advance it, how to save and resume it."
+
+    def __init__(self, network: nn.Module, images: ImageSet, recipe: dict, folder: Path | None):
+        self.network, self.ema, self.images, self.recipe, self.folder = network.train(), copy.deepcopy(network).eval(), images, recipe, folder
+        self.device = next(network.parameters()).device
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=recipe["lr"], betas=(0.9, 0.99), weight_decay=0.01)
+        self.scheduler, self.step, self.steps, self.losses, self.seconds = noise_schedule(), 0, None, [], 0.0
+        if folder and (folder / "training.pt").is_file():
+            self.resume()
+
+    def batch(self) -> tuple[Tensor, Tensor]:
+        "Images (batch_size, C, H, W) in [-1, 1], folded, and labels, addressed by (seed, step): a resumed run sees the same."
+        g = torch.Generator().manual_seed(stable_seed(self.recipe["seed"], "batch", self.step))
+        index = torch.randint(len(self.images), (self.recipe["batch_size"],), generator=g)
+        return F.pixel_unshuffle(to_float(self.images.images[index].to(self.device)), fold_of(self.recipe)), self.images.labels[index].to(self.device)
+
+    def advance(self, steps: int) -> Tensor:
+        "One update of `steps` in all; returns the loss."
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe["lr"] * warm_cosine(self.step, steps)
+        x, labels = self.batch()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            loss = velocity_loss(self.network, self.scheduler, x, labels, stable_seed(self.recipe["seed"], "diffuse", self.step),
+                                 drop=self.recipe["drop"], null_label=len(self.images.classes))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        follow(self.ema, self.network, self.step)
+        self.step += 1
+        return loss.detach()
+
+    def steps_in(self, minutes: float) -> int:
+        "How many updates fit into `minutes`, from the speed of a few on a copy; a resumed run keeps its number."
+        if self.steps:
+            return self.steps
+        trial = Fit(copy.deepcopy(self.network), self.images, self.recipe, None)
+        trial.advance(1000)
+        started, count = time.perf_counter(), 0
+        while time.perf_counter() - started < min(10, 6 * minutes):
+            trial.advance(1000)
+            count += 1
+        return max(1, round(60 * minutes * count / (time.perf_counter() - started)))
+
+    def run(self, steps: int, *, progress: bool = True, save_every: float = 60) -> None:
+        "Advance to `steps`, saving the state every `save_every` seconds."
+        self.steps, started, saved = steps, time.perf_counter() - self.seconds, time.perf_counter()
+        with tqdm(total=steps, initial=self.step, desc="fit prior", unit="step", disable=not progress) as bar:
+            while self.step < steps:
+                loss = self.advance(steps)
+                if self.step % 50 == 0 or self.step == steps:
+                    self.losses.append((self.step, float(loss)))
+                    bar.set_postfix(loss=f"{self.losses[-1][1]:.3f}")
+                bar.update()
+                self.seconds = time.perf_counter() - started
+                if self.folder and time.perf_counter() - saved > save_every:
+                    self.save()
+                    saved = time.perf_counter()
+
+    def state(self) -> dict:
+        "Everything a resumed run needs."
+        return {"network": self.network.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
+                "progress": {"step": self.step, "steps": self.steps, "losses": self.losses, "seconds": self.seconds}}
+
+    def save(self) -> None:
+        "Write the state under a temporary name, then rename."
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f"training.{os.getpid()}.tmp"
+        torch.save(self.state(), temporary)
+        temporary.replace(self.folder / "training.pt")
+
+    def resume(self) -> None:
+        "Read the state back."
+        state = torch.load(self.folder / "training.pt", map_location="cpu", weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name, value in state["progress"].items():
+            setattr(self, name, value)
+
+    def record(self) -> dict:
+        "How the prior was made, for its prior.json."
+        return {**self.recipe, "steps": self.steps, "seconds": round(self.seconds, 1), "losses": self.losses, "torch": torch.__version__,
+                "device": str(self.device)}
 
 # %% ../nbs/30_prior.ipynb #322b1500
 def trajectory(step: Callable[[Tensor, Tensor], Tensor], x: Tensor, times: Tensor, *, keep: int = 5) -> Tensor:
@@ -115,7 +210,7 @@ def trajectory(step: Callable[[Tensor, Tensor], Tensor], x: Tensor, times: Tenso
         x = checkpoint(segment, x, part, use_reentrant=False, preserve_rng_state=False)
     return x
 
-# %% ../nbs/30_prior.ipynb #191ec179
+# %% ../nbs/30_prior.ipynb #c43eab9e
 SAMPLERS = ("ddim", "dpm")
 
 
@@ -137,6 +232,8 @@ class Prior:
         self.class_ids = torch.tensor(list(class_ids) if class_ids is not None else range(len(self.classes)))
         if len(self.class_ids) != len(self.classes):
             raise ValueError(f"class_ids has {len(self.class_ids)} numbers, but there are {len(self.classes)} classes: give one each.")
+        if len(self.class_ids) and not (0 <= int(self.class_ids.min()) and int(self.class_ids.max()) < self.null_id):
+            raise ValueError(f"class_ids run from {int(self.class_ids.min())} to {int(self.class_ids.max())}, but the network knows 0 to {self.null_id - 1}: use those.")
         self.record = record or {}
 
     def __repr__(self) -> str:
@@ -255,7 +352,7 @@ class Prior:
         "Write the prior in the diffusers layout (see `save_prior`); returns the folder."
         return save_prior(self, Path(folder))
 
-
+# %% ../nbs/30_prior.ipynb #4b126116
 def check_render(prior: Prior, z: Tensor, labels: Tensor, steps: int, sampler: str) -> None:
     "Raise ValueError, naming the argument, unless `render` can run."
     if tuple(z.shape[1:]) != prior.noise_shape:
@@ -271,138 +368,7 @@ def check_render(prior: Prior, z: Tensor, labels: Tensor, steps: int, sampler: s
     if sampler != "ddim" and z.requires_grad and torch.is_grad_enabled():
         raise ValueError(f"sampler {sampler!r} keeps a state between steps and cannot be differentiated with checkpoints: use 'ddim' for gradients.")
 
-# %% ../nbs/30_prior.ipynb #1a5d397c
-def fingerprint(images: ImageSet) -> str:
-    "A hash of pixels, labels and class names."
-    digest = hashlib.blake2b(digest_size=8)
-    for part in (images.images.numpy().tobytes(), images.labels.numpy().tobytes(), json.dumps(images.classes).encode()):
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def fit_prior(images: ImageSet, *, minutes: float | None = None, steps: int | None = None, seed: int = 0, architecture: str = "dit", width: int = 192,
-              depth: int = 6, patch: int | None = None, batch_size: int = 32, lr: float = 1e-3, drop: float = 0.1,
-              device: str | torch.device | None = None, cache: bool = True, progress: bool = True) -> Prior:
-    """Train a class-conditional diffusion model on square `images` and return it as a `Prior`.
-
-    Give `steps`, or `minutes` (turned into steps by timing the first few; the number is recorded, and only it
-    affects the result). `patch`: pixels a side of one token (None: a quarter of the image). `drop`: share of labels
-    hidden, for guidance. With `cache`, a finished prior is reused and an interrupted fit resumes from the user cache.
-    Raises ValueError for images that are not square, an unknown architecture or a missing budget."""
-    check_fit(images, minutes, steps, architecture, patch)
-    side = images.shape[1]
-    shape = dict(width=width, depth=depth, patch=patch or max(1, side // 4))
-    recipe = dict(architecture=architecture, **shape, batch_size=batch_size, lr=lr, drop=drop, seed=seed, data=fingerprint(images),
-                  budget=f"{steps} steps" if steps else f"{minutes} minutes")
-    key = hashlib.blake2b(json.dumps(recipe, sort_keys=True).encode(), digest_size=8).hexdigest()
-    folder = cache_folder("priors", key)
-    if cache and (folder / "prior.json").is_file():
-        return load_prior(folder, device=device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stable_seed(seed, "weights"))
-        network = ARCHITECTURES[architecture](images.shape[0], side, len(images.classes), **shape)
-    fit = Fit(network.to(default_device(device)), images, recipe, folder.with_suffix(".partial") if cache else None)
-    fit.run(steps or fit.steps_in(minutes), progress=progress)
-    prior = Prior(fit.ema, noise_schedule(), classes=images.classes, fold=fold_of(recipe), record=fit.record())
-    if cache:
-        save_prior(prior, folder)
-        shutil.rmtree(folder.with_suffix(".partial"), ignore_errors=True)
-    return prior
-
-
-def check_fit(images: ImageSet, minutes: float | None, steps: int | None, architecture: str, patch: int | None) -> None:
-    "Raise ValueError, naming the argument, unless a prior can be fitted."
-    _, h, w = images.shape
-    if h != w:
-        raise ValueError(f"images are {h}×{w}, but the prior needs square ones: load them with size=.")
-    if (minutes is None) == (steps is None):
-        raise ValueError(f"minutes is {minutes} and steps is {steps}, but exactly one of them must be given.")
-    if (minutes or steps) <= 0:
-        raise ValueError(f"the budget is {minutes or steps}, but it must be positive.")
-    if architecture not in ARCHITECTURES:
-        raise ValueError(f"architecture is {architecture!r}, but it must be one of {', '.join(ARCHITECTURES)}.")
-    if patch is not None and h % patch:
-        raise ValueError(f"patch is {patch}, but it must divide the side of the images, {h}.")
-    if missing := [name for name, n in zip(images.classes, images.counts.tolist()) if n == 0]:
-        raise ValueError(f"images has no example of {', '.join(missing)}: add some or leave the class out.")
-
-# %% ../nbs/30_prior.ipynb #fb513759
-def fold_of(recipe: dict) -> int:
-    "How often the network's images are folded: a U-Net by its patch, a DiT not at all (it has a patch layer of its own)."
-    return recipe["patch"] if recipe["architecture"] == "unet" else 1
-
-
-class Fit:
-    "One training run of a prior: its state, how to advance it, how to save and resume it."
-
-    def __init__(self, network: nn.Module, images: ImageSet, recipe: dict, folder: Path | None):
-        self.network, self.ema, self.images, self.recipe, self.folder = network.train(), copy.deepcopy(network).eval(), images, recipe, folder
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=recipe["lr"], betas=(0.9, 0.99), weight_decay=0.01)
-        self.scheduler, self.step, self.steps, self.losses, self.seconds = noise_schedule(), 0, None, [], 0.0
-        if folder and (folder / "training.pt").is_file():
-            self.resume()
-
-    def advance(self, steps: int) -> Tensor:
-        "One update of `steps` in all."
-        loss = training_step(self.network, self.ema, self.optimizer, self.scheduler, self.images, self.step, steps=steps, seed=self.recipe["seed"],
-                             batch_size=self.recipe["batch_size"], lr=self.recipe["lr"], drop=self.recipe["drop"], fold=fold_of(self.recipe))
-        self.step += 1
-        return loss
-
-    def steps_in(self, minutes: float) -> int:
-        "How many updates fit into `minutes`, from the speed of a few on a copy; a resumed run keeps its number."
-        if self.steps:
-            return self.steps
-        trial = Fit(copy.deepcopy(self.network), self.images, self.recipe, None)
-        trial.advance(1000)
-        started, count = time.perf_counter(), 0
-        while time.perf_counter() - started < min(10, 6 * minutes):
-            trial.advance(1000)
-            count += 1
-        return max(1, round(60 * minutes * count / (time.perf_counter() - started)))
-
-    def run(self, steps: int, *, progress: bool = True, save_every: float = 60) -> None:
-        "Advance to `steps`, saving the state every `save_every` seconds."
-        self.steps, started, saved = steps, time.perf_counter() - self.seconds, time.perf_counter()
-        with tqdm(total=steps, initial=self.step, desc="fit prior", unit="step", disable=not progress) as bar:
-            while self.step < steps:
-                loss = self.advance(steps)
-                if self.step % 50 == 0 or self.step == steps:
-                    self.losses.append((self.step, float(loss)))
-                    bar.set_postfix(loss=f"{self.losses[-1][1]:.3f}")
-                bar.update()
-                self.seconds = time.perf_counter() - started
-                if self.folder and time.perf_counter() - saved > save_every:
-                    self.save()
-                    saved = time.perf_counter()
-
-    def state(self) -> dict:
-        "Everything a resumed run needs."
-        return {"network": self.network.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "progress": {"step": self.step, "steps": self.steps, "losses": self.losses, "seconds": self.seconds}}
-
-    def save(self) -> None:
-        "Write the state under a temporary name, then rename."
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f"training.{os.getpid()}.tmp"
-        torch.save(self.state(), temporary)
-        temporary.replace(self.folder / "training.pt")
-
-    def resume(self) -> None:
-        "Read the state back."
-        state = torch.load(self.folder / "training.pt", map_location="cpu", weights_only=True)
-        self.network.load_state_dict(state["network"])
-        self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for name, value in state["progress"].items():
-            setattr(self, name, value)
-
-    def record(self) -> dict:
-        "How the prior was made, for its prior.json."
-        return {**self.recipe, "steps": self.steps, "seconds": round(self.seconds, 1), "losses": self.losses, "torch": torch.__version__,
-                "device": str(next(self.network.parameters()).device)}
-
-# %% ../nbs/30_prior.ipynb #dbd6e3d0
+# %% ../nbs/30_prior.ipynb #da483935
 def save_prior(prior: Prior, folder: Path) -> Path:
     """Write `prior` to `folder` in the diffusers layout: scheduler/, transformer/ or unet/, vae/ when it has one, and prior.json.
 
@@ -415,7 +381,10 @@ def save_prior(prior: Prior, folder: Path) -> Path:
     if prior.vae is not None and kind == "transformer":
         from diffusers import DiTPipeline
 
-        DiTPipeline(prior.network, prior.vae, prior.scheduler, id2label=dict(zip(prior.class_ids.tolist(), prior.classes))).save_pretrained(temporary)
+        DiTPipeline(prior.network, prior.vae, prior.scheduler).save_pretrained(temporary)
+        index = json.loads((temporary / "model_index.json").read_text(encoding="utf-8"))
+        index["id2label"] = dict(zip(map(str, prior.class_ids.tolist()), prior.classes))
+        (temporary / "model_index.json").write_text(json.dumps(index, indent=2, ensure_ascii=False), encoding="utf-8")
     else:
         prior.network.save_pretrained(temporary / kind)
         prior.scheduler.save_pretrained(temporary / "scheduler")
@@ -449,8 +418,8 @@ def load_prior(name: str | Path, *, classes: Sequence[str] | None = None, class_
     try:
         pipeline = DiTPipeline.from_pretrained(str(name))
     except OSError as error:
-        raise FileNotFoundError(f"{str(name)!r} is neither a local folder nor a model that can be fetched from the hub ({str(error).splitlines()[0]}).") from error
-    names = {int(i): label for label, i in (pipeline.labels or {}).items()}
+        raise FileNotFoundError(f"{str(name)!r} is neither a local folder nor a model that can be fetched from the hub ({str(error).splitlines()[0][:120]} …).") from error
+    names = {int(i): text.split(",")[0].strip() for i, text in (DiTPipeline.load_config(str(name)).get("id2label") or {}).items()}
     if class_ids is None:
         class_ids = sorted(names) if names else range(pipeline.transformer.config.num_embeds_ada_norm)
     classes = classes or [names.get(int(i), str(i)) for i in class_ids]
@@ -468,3 +437,57 @@ def load_saved(folder: Path, classes: Sequence[str] | None, class_ids: Sequence[
     vae = AutoencoderKL.from_pretrained(folder / "vae") if (folder / "vae").is_dir() else None
     return Prior(network, DDIMScheduler.from_pretrained(folder / "scheduler"), classes=classes or about["classes"],
                  class_ids=class_ids if class_ids is not None else about["class_ids"], vae=vae, fold=about["fold"], record=about["record"])
+
+# %% ../nbs/30_prior.ipynb #4ffd5135
+def fingerprint(images: ImageSet) -> str:
+    "A hash of pixels, labels and class names."
+    digest = hashlib.blake2b(digest_size=8)
+    for part in (images.images.numpy().tobytes(), images.labels.numpy().tobytes(), json.dumps(images.classes).encode()):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def fit_prior(images: ImageSet, *, minutes: float | None = None, steps: int | None = None, seed: int = 0, architecture: str = "dit", width: int = 192,
+              depth: int = 6, patch: int | None = None, batch_size: int = 32, lr: float = 1e-3, drop: float = 0.1,
+              device: str | torch.device | None = None, cache: bool = True, progress: bool = True) -> Prior:
+    """Train a class-conditional diffusion model on square `images` and return it as a `Prior`.
+
+    Give `steps`, or `minutes` (turned into steps by timing the first few; the number is recorded, and only it
+    affects the result). `patch`: pixels a side of one token (None: a quarter of the image). `drop`: share of labels
+    hidden, for guidance. With `cache`, a finished prior is reused and an interrupted fit resumes from the user cache.
+    Raises ValueError for images that are not square, an unknown architecture or a missing budget."""
+    patch = patch or max(1, images.shape[1] // 4)
+    check_fit(images, minutes, steps, architecture, width, patch)
+    recipe = dict(architecture=architecture, width=width, depth=depth, patch=patch, batch_size=batch_size, lr=lr, drop=drop, seed=seed, data=fingerprint(images),
+                  budget=f"{steps} steps" if steps else f"{minutes} minutes")
+    key = hashlib.blake2b(json.dumps(recipe, sort_keys=True).encode(), digest_size=8).hexdigest()
+    folder = cache_folder("priors", key)
+    if cache and (folder / "prior.json").is_file():
+        return load_prior(folder, device=device)
+    fit = Fit(untrained(images, recipe).to(default_device(device)), images, recipe, folder.with_suffix(".partial") if cache else None)
+    fit.run(steps or fit.steps_in(minutes), progress=progress)
+    prior = Prior(fit.ema, noise_schedule(), classes=images.classes, fold=fold_of(recipe), record=fit.record())
+    if cache:
+        save_prior(prior, folder)
+        shutil.rmtree(folder.with_suffix(".partial"), ignore_errors=True)
+    return prior
+
+
+def check_fit(images: ImageSet, minutes: float | None, steps: int | None, architecture: str, width: int, patch: int) -> None:
+    "Raise ValueError, naming the argument, unless a prior can be fitted."
+    _, h, w = images.shape
+    if h != w:
+        raise ValueError(f"images are {h}×{w}, but the prior needs square ones: load them with size=.")
+    if (minutes is None) == (steps is None):
+        raise ValueError(f"minutes is {minutes} and steps is {steps}, but exactly one of them must be given.")
+    if (minutes or steps) <= 0:
+        raise ValueError(f"the budget is {minutes or steps}, but it must be positive.")
+    if architecture not in ARCHITECTURES:
+        raise ValueError(f"architecture is {architecture!r}, but it must be one of {', '.join(ARCHITECTURES)}.")
+    if h % patch or (architecture == "unet" and h // patch % 2):
+        raise ValueError(f"patch is {patch}, but it must divide the side of the images, {h}{', into an even number' * (architecture == 'unet')}: change patch or size.")
+    unit = 8 if architecture == "unet" else 32 if width > 32 else 4
+    if width < 1 or width % unit:
+        raise ValueError(f"width is {width}, but for this architecture it must be a multiple of {unit}.")
+    if missing := [name for name, n in zip(images.classes, images.counts.tolist()) if n == 0]:
+        raise ValueError(f"images has no example of {', '.join(missing)}: add some or leave the class out.")
