@@ -279,7 +279,7 @@ def read_images(files: Sequence[Path], shape: Sequence[int]) -> Tensor:
     pixels = np.stack([np.asarray(picture) for picture in pictures])
     return torch.from_numpy(pixels[:, None] if shape[0] == 1 else pixels.transpose(0, 3, 1, 2).copy())
 
-# %% ../nbs/33_concentrate.ipynb #1bbeac54
+# %% ../nbs/33_concentrate.ipynb #9b73d1b7
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides what `concentrate` makes.
@@ -298,7 +298,7 @@ class Recipe:
     pool: int = 4
     reference: int = 500
     objective: str = "energy"
-    lr: float = 0.05
+    lr: float = 0.1
     penalty: float = 0.01
     held_out: float = 0.2
     trial_shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -408,7 +408,7 @@ def search_file(prior: Prior, images: ImageSet, recipe: Recipe, labels: Sequence
                           str(prior.device), torch.__version__], sort_keys=True)
     return cache_folder("searches", hashlib.blake2b(address.encode(), digest_size=8).hexdigest() + ".pt")
 
-# %% ../nbs/33_concentrate.ipynb #85fcb81a
+# %% ../nbs/33_concentrate.ipynb #ca9ad5b5
 @dataclass
 class Maker:
     "Makes the set for a share of real images; the noise search is done once and its prefixes serve every share."
@@ -448,7 +448,8 @@ class Maker:
             self.synthetic = self.search()
         kept = self.synthetic.prefix(ipc - count) if count < ipc else None
         parts = ([kept] if kept else []) + ([self.complete(kept, count)] if count else [])
-        return join(parts, {**json.loads(json.dumps(asdict(self.recipe))), **(kept.config if kept else {}), "doping": share})
+        # Through JSON, so that a set and its saved copy have the same config: lists and no tuples.
+        return join(parts, json.loads(json.dumps({**asdict(self.recipe), **(kept.config if kept else {}), "doping": share})))
 
     def complete(self, kept: ConcentratedSet | None, count: int) -> ConcentratedSet:
         "`count` real images of each class that best complete the synthetic ones in `kept`."

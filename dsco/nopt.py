@@ -229,8 +229,8 @@ class NoiseSearch:
         "Read a state written by `save`."
         return cls(**torch.load(file, map_location="cpu", weights_only=True))
 
-# %% ../nbs/31_nopt.ipynb #91ae9318
-def optimise_noise(prior: Prior, z: Tensor, labels: Tensor, target: Target, held_out: Target, *, sizes: Sequence[int], updates: int = 60, lr: float = 0.05,
+# %% ../nbs/31_nopt.ipynb #2426abad
+def optimise_noise(prior: Prior, z: Tensor, labels: Tensor, target: Target, held_out: Target, *, sizes: Sequence[int], updates: int = 60, lr: float = 0.1,
                    penalty: float = 0.01, steps: int = 5, guidance: float = 1.0, chunk: int = 50, patience: int = 20,
                    file: Path | None = None, save_every: float = 60, progress: bool = True) -> NoiseSearch:
     """Adam on the noise of a set: min_z Σ_c D(φ(render(z_c)), target_c) + λ R(z), keeping each class's best iterate on `held_out`.

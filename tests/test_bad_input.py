@@ -1,0 +1,211 @@
+"Whatever is wrong with the input, the answer is one exception of a stated type, and one sentence with the argument, the value and a way out."
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from dsco import ConcentratedSet, ImageSet, Prior, concentrate, evaluate, load_data
+from dsco.data import Augmentation
+from dsco.discrepancy import energy_distance, mmd
+from dsco.doping import choose_share, predicted_share, real_counts
+from dsco.features import random_features, trajectory_features
+from dsco.networks import build_network
+from dsco.nopt import greedy_order, make_target
+from dsco.records import make_rows, metric, record, save_figure
+from dsco.selection import select_herding, select_kcenter, select_random, select_residual
+from dsco.training import find_protocol
+
+
+class Things:
+    "What the cases below are made from."
+
+    def __init__(self, digits, few, prior, feature_maps, folder: Path):
+        self.digits, self.few, self.prior, self.maps, self.folder = digits, few, prior, feature_maps, folder
+        self.pixels, self.labels, self.classes = few.images[:4], torch.tensor([0, 1, 1, 0]), ["cat", "dog"]
+        self.z, self.z_labels = prior.noise(torch.arange(3)), torch.arange(3)
+        self.set = ConcentratedSet.from_selection(few, select_random(few, 2), method="random")
+
+    def tree(self, *files: str, side: int = 8) -> Path:
+        "A folder with these images, each of `side` pixels."
+        for name in files:
+            (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (side, side)).save(self.folder / name)
+        return self.folder
+
+    def broken(self) -> Path:
+        "A folder in which one image is not an image."
+        self.tree("a/1.png", "b/1.png")
+        (self.folder / "b/2.png").write_bytes(b"no image")
+        return self.folder
+
+    def mixed(self) -> Path:
+        "A folder with images of two sizes."
+        self.tree("a/1.png", "b/1.png")
+        return self.tree("b/2.png", side=9)
+
+    def without(self, label: int) -> ImageSet:
+        "The few digits without those of one class."
+        return self.few.subset(self.few.labels != label)
+
+    def saved(self, **damage: str) -> Path:
+        "A saved set with the text of some of its files replaced."
+        self.set.save(self.folder / "set")
+        for name, text in damage.items():
+            (self.folder / "set" / name.replace("_", ".")).write_text(text)
+        return self.folder / "set"
+
+    def without_image(self) -> Path:
+        self.saved()
+        shutil.rmtree(self.folder / "set" / "3_3")
+        return self.folder / "set"
+
+    def not_a_set(self) -> Path:
+        "A folder of somebody else's, which happens to have a config.json."
+        (self.folder / "model").mkdir()
+        (self.folder / "model" / "config.json").write_text("{}")
+        return self.folder / "model"
+
+    def concentrate(self, **options) -> ConcentratedSet:
+        return concentrate(self.prior, **{"ipc": 1, "data": self.few, "feature_maps": self.maps, "progress": False, **options})
+
+
+CASES = {
+    # name: (what is done, the exception, words of the message: the argument and the value)
+    "unknown dataset": (lambda t: load_data("mnits"), ValueError, ["name", "'mnits'", "fashion_mnist"]),
+    "missing root": (lambda t: load_data("mnist", root="/no/such/folder"), FileNotFoundError, ["root", "'/no/such/folder'"]),
+    "root without the files": (lambda t: load_data("mnist", root=t.folder), FileNotFoundError, ["mnist", "train-images"]),
+    "size of a known dataset": (lambda t: load_data("digits", size=16), ValueError, ["size=16"]),
+    "size too small": (lambda t: load_data(t.tree("a/1.png"), size=2), ValueError, ["size is 2"]),
+    "folder without classes": (lambda t: load_data(t.folder), ValueError, ["no class folders"]),
+    "empty class folder": (lambda t: (t.tree("train/a/1.png", "test/a/1.png"), (t.folder / "train/b").mkdir(), load_data(t.folder)), ValueError, ["'b'", "no images"]),
+    "class missing in test": (lambda t: load_data(t.tree("train/a/1.png", "train/b/1.png", "test/a/1.png")), ValueError, ["'b'"]),
+    "unknown class in test": (lambda t: load_data(t.tree("train/a/1.png", "test/a/1.png", "test/c/1.png")), ValueError, ["c", "train"]),
+    "train without test": (lambda t: load_data(t.tree("train/a/1.png")), FileNotFoundError, ["test/"]),
+    "corrupt image": (lambda t: load_data(t.broken()), ValueError, ["2.png", "cannot be read"]),
+    "images of two sizes": (lambda t: load_data(t.mixed()), ValueError, ["2 sizes", "(9, 9)", "size="]),
+    "Parquet without a test part": (lambda t: ((t.folder / "train-0.parquet").write_bytes(b"nothing"), load_data(t.folder)), FileNotFoundError, ["test-*.parquet"]),
+    "float images": (lambda t: ImageSet(t.pixels.float(), t.labels, t.classes), TypeError, ["images", "float32", "to_uint8"]),
+    "images of three axes": (lambda t: ImageSet(t.pixels[0], t.labels, t.classes), ValueError, ["images", "(1, 8, 8)"]),
+    "no images": (lambda t: ImageSet(t.pixels[:0], t.labels[:0], t.classes), ValueError, ["images", "empty"]),
+    "label too large": (lambda t: ImageSet(t.pixels, t.labels + 1, t.classes), ValueError, ["labels", "1 to 2", "2 classes"]),
+    "labels of the wrong type": (lambda t: ImageSet(t.pixels, t.labels.float(), t.classes), TypeError, ["labels", "float32"]),
+    "class name twice": (lambda t: ImageSet(t.pixels, t.labels, ["cat", "cat"]), ValueError, ["classes", "'cat'"]),
+    "position outside the set": (lambda t: t.few.subset([0, 500]), IndexError, ["index", "500", "120"]),
+    "share of a split": (lambda t: t.few.split(1.5), ValueError, ["share is 1.5"]),
+    "unknown augmentation": (lambda t: Augmentation(["flip", "twirl"]), ValueError, ["names", "'twirl'"]),
+    "unknown network": (lambda t: build_network("resnet19", (1, 8, 8), 10), ValueError, ["name", "'resnet19'", "resnet18"]),
+    "network too deep": (lambda t: build_network("convnet", (1, 8, 8), 10, depth=5), ValueError, ["depth is 5"]),
+    "unknown protocol": (lambda t: find_protocol("fast"), ValueError, ["protocol", "'fast'", "quick"]),
+    "set of other classes": (lambda t: evaluate(ImageSet(t.pixels, t.labels, t.classes), t.digits.test), ValueError, ["classes", "cat"]),
+    "set of another shape": (lambda t: evaluate(ImageSet(t.few.images[:, :, :4], t.few.labels, t.few.classes), t.digits.test), ValueError, ["small", "(1, 4, 8)"]),
+    "no seed": (lambda t: evaluate(t.few, t.digits.test, seeds=0), ValueError, ["seeds"]),
+    "no step": (lambda t: evaluate(t.few, t.digits.test, steps=0), ValueError, ["steps is 0"]),
+    "no random network": (lambda t: random_features((1, 8, 8), 10, statistics=t.few.statistics, count=0), ValueError, ["count is 0"]),
+    "steps that go back": (lambda t: trajectory_features(t.few, steps=(10, 5)), ValueError, ["steps", "[10, 5]"]),
+    "clouds of two dimensions": (lambda t: energy_distance(torch.zeros(3, 2), torch.zeros(3, 4)), ValueError, ["x has 2", "y has 4"]),
+    "bandwidth zero": (lambda t: mmd(torch.zeros(3, 2), torch.zeros(3, 2), bandwidths=[0.0]), ValueError, ["bandwidths", "0.0"]),
+    "no budget": (lambda t: Prior.fit(t.few), ValueError, ["minutes", "steps"]),
+    "two budgets": (lambda t: Prior.fit(t.few, minutes=1, steps=1), ValueError, ["minutes is 1", "steps is 1"]),
+    "negative budget": (lambda t: Prior.fit(t.few, steps=-5), ValueError, ["budget", "-5"]),
+    "unknown architecture": (lambda t: Prior.fit(t.few, steps=1, architecture="gan"), ValueError, ["architecture", "'gan'"]),
+    "patch that does not divide": (lambda t: Prior.fit(t.few, steps=1, patch=3), ValueError, ["patch is 3"]),
+    "images that are not square": (lambda t: Prior.fit(ImageSet(t.few.images[:, :, :4], t.few.labels, t.few.classes), steps=1), ValueError, ["images", "4×8"]),
+    "prior of a missing class": (lambda t: Prior.fit(t.without(3), steps=1), ValueError, ["images", "3"]),
+    "folder without a prior": (lambda t: Prior.from_pretrained(t.folder), FileNotFoundError, ["prior.json"]),
+    "noise of another shape": (lambda t: t.prior.render(t.z[:, :, :4], t.z_labels), ValueError, ["z has shape", "(3, 1, 4, 8)"]),
+    "too few labels": (lambda t: t.prior.render(t.z, t.z_labels[:2]), ValueError, ["labels", "(2,)", "3 noises"]),
+    "label the prior does not know": (lambda t: t.prior.render(t.z, t.z_labels + 9), ValueError, ["labels", "9 to 11", "10 classes"]),
+    "no sampler step": (lambda t: t.prior.render(t.z, t.z_labels, steps=0), ValueError, ["steps is 0"]),
+    "unknown sampler": (lambda t: t.prior.render(t.z, t.z_labels, sampler="euler"), ValueError, ["sampler", "'euler'"]),
+    "no sample": (lambda t: t.prior.sample(0), ValueError, ["per_class is 0"]),
+    "target of a missing class": (lambda t: make_target(t.without(3), t.maps), ValueError, ["images", "3"]),
+    "target without features": (lambda t: make_target(t.few, []), ValueError, ["feature_maps", "empty"]),
+    "unknown objective": (lambda t: make_target(t.few, t.maps, objective="enrgy"), ValueError, ["objective", "'enrgy'"]),
+    "more rows than candidates": (lambda t: greedy_order(torch.zeros(2, 2), torch.zeros(2), 3), ValueError, ["count is 3", "2 candidates"]),
+    "more random images than there are": (lambda t: select_random(t.few, 13), ValueError, ["ipc is 13", "12"]),
+    "no image to select": (lambda t: select_herding(t.few, 0, features=t.maps[0]), ValueError, ["ipc is 0"]),
+    "selection of an empty class": (lambda t: select_kcenter(t.without(3), 1, features=t.maps[0]), ValueError, ["ipc is 1", "'3'"]),
+    "residual of too many": (lambda t: select_residual(t.few, [13] * 10, target=make_target(t.few, t.maps)), ValueError, ["counts", "13", "'0'"]),
+    "residual of some classes": (lambda t: select_residual(t.few, [1, 1], target=make_target(t.few, t.maps)), ValueError, ["counts", "2 numbers", "10 classes"]),
+    "residual without labels": (lambda t: select_residual(t.few, [1] * 10, target=make_target(t.few, t.maps), synthetic=t.pixels), ValueError, ["labels", "None", "4 synthetic"]),
+    "residual without a kernel": (lambda t: select_residual(t.few, [1] * 10, target=make_target(t.few, t.maps, objective="moments")), ValueError, ["target", "'moments'", "energy"]),
+    "share above one": (lambda t: real_counts(10, 1.5, [100]), ValueError, ["doping is 1.5"]),
+    "no share to try": (lambda t: choose_share(float, float, []), ValueError, ["shares", "empty"]),
+    "features of two maps": (lambda t: predicted_share(torch.zeros(9, 2), torch.zeros(9, 3)), ValueError, ["real", "(9, 2)", "(9, 3)"]),
+    "no image a class": (lambda t: t.concentrate(ipc=0), ValueError, ["ipc is 0"]),
+    "half an image a class": (lambda t: t.concentrate(ipc=1.5), ValueError, ["ipc is 1.5"]),
+    "unknown option": (lambda t: t.concentrate(updatess=3), TypeError, ["updatess", "updates"]),
+    "negative updates": (lambda t: t.concentrate(updates=-1), ValueError, ["updates is -1"]),
+    "everything held out": (lambda t: t.concentrate(held_out=1.0), ValueError, ["held_out is 1.0"]),
+    "objective of a search": (lambda t: t.concentrate(objective="enrgy"), ValueError, ["objective", "'enrgy'"]),
+    "word for doping": (lambda t: t.concentrate(doping="some"), ValueError, ["doping", "'some'", "'auto'"]),
+    "doping above one": (lambda t: t.concentrate(doping=2.0), ValueError, ["doping is 2.0"]),
+    "more real images than there are": (lambda t: t.concentrate(ipc=20, doping=0.9), ValueError, ["doping=0.9", "ipc=20", "18"]),
+    "doping without data": (lambda t: t.concentrate(data=None, doping=0.5), ValueError, ["doping is 0.5", "data="]),
+    "shard out of range": (lambda t: t.concentrate(shard=(3, 3)), ValueError, ["shard is (3, 3)"]),
+    "more shards than classes": (lambda t: t.concentrate(shard=(0, 11)), ValueError, ["shard is (0, 11)", "10"]),
+    "chunk of nothing": (lambda t: t.concentrate(chunk=0), ValueError, ["chunk is 0"]),
+    "no feature map": (lambda t: t.concentrate(feature_maps=[]), ValueError, ["feature_maps", "empty"]),
+    "data of other classes": (lambda t: t.concentrate(data=ImageSet(t.pixels, t.labels, t.classes)), ValueError, ["data", "cat", "prior"]),
+    "data of another size": (lambda t: t.concentrate(data=ImageSet(t.few.images[..., :4, :4], t.few.labels, t.few.classes)), ValueError, ["data", "(1, 4, 4)", "(1, 8, 8)"]),
+    "data without a class": (lambda t: t.concentrate(data=t.without(3)), ValueError, ["data", "0 images"]),
+    "origin of other length": (lambda t: ConcentratedSet(t.pixels, t.labels, t.classes, origin=["synthetic"]), ValueError, ["origin", "1 entries", "4 images"]),
+    "soft labels of other shape": (lambda t: ConcentratedSet(t.pixels, t.labels, t.classes, soft_labels=torch.zeros(4, 3)), ValueError, ["soft_labels", "(4, 3)", "(4, 2)"]),
+    "prefix too long": (lambda t: t.set.prefix(3), ValueError, ["ipc is 3", "2"]),
+    "merge of the same classes": (lambda t: ConcentratedSet.merge([t.set, t.set]), ValueError, ["parts", "exactly one"]),
+    "merge that lacks a class": (lambda t: ConcentratedSet.merge([t.set.take(torch.arange(10))]), ValueError, ["parts", "[0, 1, 2, 3, 4]"]),
+    "merge of nothing": (lambda t: ConcentratedSet.merge([]), ValueError, ["parts", "0 sets"]),
+    "save over other things": (lambda t: t.set.save(t.tree("a/1.png")), FileExistsError, ["folder", "not a saved set"]),
+    "save over a model": (lambda t: t.set.save(t.not_a_set()), FileExistsError, ["folder", "model", "not a saved set"]),
+    "save over a file": (lambda t: t.set.save(t.tree("a/1.png") / "a/1.png"), FileExistsError, ["folder", "1.png"]),
+    "load what is no set": (lambda t: ConcentratedSet.load(t.folder), FileNotFoundError, ["folder", "config.json"]),
+    "load a broken config": (lambda t: ConcentratedSet.load(t.saved(config_json="{")), ValueError, ["config.json", "broken"]),
+    "load broken metadata": (lambda t: ConcentratedSet.load(t.saved(metadata_jsonl='{"label": 0}\n')), ValueError, ["metadata.jsonl", "broken"]),
+    "load with images missing": (lambda t: ConcentratedSet.load(t.without_image()), FileNotFoundError, ["3_3", "1 other", "metadata.jsonl"]),
+    "unknown column": (lambda t: record(dataset="digits", accurracy=90.0), TypeError, ["accurracy", "accuracy"]),
+    "accuracy that is no number": (lambda t: make_rows({"accuracy": "good"}), ValueError, ["accuracy", "'good'"]),
+    "columns of two lengths": (lambda t: record(seed=[0, 1], accuracy=[1.0, 2.0, 3.0]), ValueError, ["columns", "2", "3"]),
+    "metric that is a list": (lambda t: metric(speed=[1, 2]), TypeError, ["speed", "list"]),
+    "figure with a path": (lambda t: save_figure(None, "a/b"), ValueError, ["name", "'a/b'"]),
+}
+
+
+@pytest.fixture
+def things(digits, few, prior, feature_maps, tmp_path):
+    return Things(digits, few, prior, feature_maps, tmp_path)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_one_clear_error(case, things):
+    work, kind, words = CASES[case]
+    with pytest.raises(kind) as caught:
+        work(things)
+    assert caught.type is kind
+    message = str(caught.value)
+    for word in words:
+        assert word in message, message
+    assert_one_sentence(message)
+
+
+def assert_one_sentence(message: str) -> None:
+    "One line that ends like a sentence, with what is wrong and, after a comma, colon or semicolon, what holds or helps."
+    assert "\n" not in message and message.endswith(".") and 20 < len(message) < 600, message
+    outside = re.sub(r"\([^()]*\)|'[^']*'|\[[^\]]*\]", "", message)
+    assert not re.search(r"\. +[A-Z]", outside), message
+    assert re.search(r"[,:;]", outside), message
+
+
+def test_nothing_is_begun_before_the_request_is_checked(things, monkeypatch):
+    "No feature map is trained and no image rendered for a request that cannot be met."
+    for name in ("render", "noise"):
+        monkeypatch.setattr(Prior, name, lambda *arguments, **options: pytest.fail("work was begun"))
+    for wrong in ({"ipc": 0}, {"doping": "some"}, {"shard": (1, 1)}, {"objective": "enrgy"}, {"chunk": 0}, {"data": things.without(3)}):
+        with pytest.raises(ValueError):
+            concentrate(things.prior, **{"ipc": 1, "data": things.few, **wrong})
+
+
+def test_there_are_many_cases():
+    assert len(CASES) >= 30
