@@ -36,7 +36,7 @@ def prior(few):
     "A prior that has seen the digits for a moment: enough to be deterministic, which is all these tests ask of it."
     from dsco import Prior
 
-    return Prior.fit(few, steps=40, width=32, depth=1, lr=2e-3, seed=0, progress=False)
+    return Prior.fit(few, architecture="dit", steps=40, width=32, depth=1, lr=2e-3, seed=0, progress=False)
 
 
 @pytest.fixture(scope="session")
