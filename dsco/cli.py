@@ -157,7 +157,11 @@ def run_reproduce(words: argparse.Namespace) -> None:
         print("\n".join(map(str, status(words.profile, root=words.root))))
         return
     reproduce(words.profile, root=words.root, only=words.only, force=words.force)
-    print(f"\n{table(results(words.profile, root=words.root))}\n")
+    rows = results(words.profile, root=words.root)
+    # A table a notebook: two may measure one setting with the same seeds, and pooling those would shorten the intervals.
+    for notebook in dict.fromkeys(row["notebook"] for row in rows):
+        print(f"\n{notebook}\n{table(row for row in rows if row['notebook'] == notebook)}")
+    print()
     print(f"table: papermill_runs/{words.profile}/results.csv   notebooks: papermill_runs/{words.profile}/   figures: figures/{words.profile}/")
 
 # %% ../nbs/61_cli.ipynb #d8464c9b
