@@ -99,6 +99,7 @@ def add_reproduce(commands) -> None:
     parser.add_argument("--status", action="store_true", help="only list each run as fresh, stale or missing")
     parser.add_argument("--only", nargs="+", metavar="RUN", help="only these runs, and what they need")
     parser.add_argument("--force", action="store_true", help="run again what is fresh")
+    parser.add_argument("--workers", type=int, metavar="N", help="runs at once (default: one a core, or one on a GPU)")
     parser.add_argument("--root", metavar="FOLDER", help="the project folder (default: the nearest one)")
     parser.set_defaults(work=run_reproduce)
 
@@ -156,7 +157,7 @@ def run_reproduce(words: argparse.Namespace) -> None:
     if words.status:
         print("\n".join(map(str, status(words.profile, root=words.root))))
         return
-    reproduce(words.profile, root=words.root, only=words.only, force=words.force)
+    reproduce(words.profile, root=words.root, only=words.only, force=words.force, workers=words.workers)
     rows = results(words.profile, root=words.root)
     # A table a notebook: two may measure one setting with the same seeds, and pooling those would shorten the intervals.
     for notebook in dict.fromkeys(row["notebook"] for row in rows):

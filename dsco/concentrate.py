@@ -26,9 +26,9 @@ from .data import ImageSet, cache_folder, check_images, check_labels, image_grid
 from .discrepancy import OBJECTIVES
 from .doping import choose_share, predicted_share, real_counts
 from .features import FeatureMap, extract, random_features, trajectory_features
-from .nopt import Target, make_target, optimise_noise, pool_features, prefix_sizes
+from .nopt import Target, greedy_rows, make_target, optimise_noise, pool_features, prefix_sizes
 from .prior import Prior, fingerprint
-from .selection import greedy_rows, select_residual
+from .selection import select_residual
 from .training import Protocol, evaluate
 
 # %% auto #0
@@ -36,7 +36,7 @@ __all__ = ['LEAST', 'ConcentratedSet', 'check_set', 'to_picture', 'merge_sets', 
            'write_images', 'preview', 'dataset_card', 'save_set', 'holds_set', 'load_set', 'read_images', 'Recipe',
            'make_recipe', 'default_features', 'Aim', 'make_aim', 'start_noise', 'with_company', 'even_chunk',
            'weights_fingerprint', 'features_fingerprint', 'search_file', 'Maker', 'network_calls', 'auto_share',
-           'concentrate', 'method_name', 'check_concentrate', 'check_data', 'rendered_shape']
+           'concentrate', 'method_name', 'check_concentrate', 'check_data']
 
 # %% ../nbs/33_concentrate.ipynb #f0b095e9
 class ConcentratedSet(VisionDataset):
@@ -529,19 +529,10 @@ def check_data(prior: Prior, recipe: Recipe, data: ImageSet, doping: float | str
     "Raise unless `data` fits the prior and has the images that a target, a trial and `doping` need."
     if data.classes != prior.classes:
         raise ValueError(f"data has classes {data.classes}, but the prior knows {prior.classes}: fit the prior on this data.")
-    if data.shape != rendered_shape(prior):
-        raise ValueError(f"data has images of {data.shape}, but the prior renders {rendered_shape(prior)}: load the data with that size, or fit the prior on it.")
+    if data.shape != prior.rendered_shape:
+        raise ValueError(f"data has images of {data.shape}, but the prior renders {prior.rendered_shape}: load the data with that size, or fit the prior on it.")
     least, needed = int(data.counts.min()), 3 if doping == "auto" else 2
     if least < needed:
         raise ValueError(f"data has a class with {least} images, but at least {needed} are needed: add some, or leave the class out.")
     if doping != "auto":
         real_counts(recipe.ipc, doping, data.counts.tolist())
-
-
-def rendered_shape(prior: Prior) -> tuple[int, int, int]:
-    "(channels, height, width) of the images that a prior renders."
-    channels, height, width = prior.noise_shape
-    if prior.vae is None:
-        return channels // prior.fold**2, height * prior.fold, width * prior.fold
-    scale = 2 ** (len(prior.vae.config.block_out_channels) - 1)
-    return prior.vae.config.out_channels, height * scale, width * scale

@@ -354,7 +354,7 @@ def read_parquet(files: list[Path], size: int | None) -> tuple[Tensor, Tensor, l
     for file in files:
         try:
             table = parquet.read_table(file)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ValueError(f"{file} cannot be read as Parquet ({error}): download it again.") from error
         about = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}")).get("info", {}).get("features", {})
         image_column = next((name for name in table.column_names if str(table.schema.field(name).type).startswith("struct<bytes")), None)

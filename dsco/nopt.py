@@ -23,7 +23,8 @@ from .prior import Prior
 
 # %% auto #0
 __all__ = ['Target', 'make_target', 'find_objective', 'class_losses', 'prefix_sizes', 'noise_gradient', 'peak_memory',
-           'shell_penalty', 'pool_features', 'greedy_order', 'greedy_choice', 'NoiseSearch', 'optimise_noise']
+           'shell_penalty', 'pool_features', 'greedy_order', 'greedy_rows', 'greedy_choice', 'NoiseSearch',
+           'optimise_noise']
 
 # %% ../nbs/31_nopt.ipynb #583883c2
 @dataclass(frozen=True)
@@ -170,16 +171,23 @@ def greedy_order(G: Tensor, c: Tensor, count: int, *, fixed: int = 0) -> Tensor:
     return torch.tensor(chosen, dtype=torch.long)
 
 # %% ../nbs/31_nopt.ipynb #8a686a07
-def greedy_choice(features: Sequence[Tensor], labels: Tensor, target: Target, ipc: int) -> Tensor:
-    "Positions of `ipc` rows of each class, class by class, in greedy order under the target's (kernel) objective."
+def greedy_rows(target: Target, label: int, features: Sequence[Tensor], count: int, *, fixed: int = 0) -> Tensor:
+    """`count` rows of `features` (one (N, d_m) a feature map of the target), greedy on the discrepancy from class `label`.
+
+    The first `fixed` rows are in from the start. Raises ValueError for a target whose objective has no kernel."""
     if not isinstance(target.objective, KernelObjective):
         raise ValueError(f"target has the objective {target.objective.name!r}, but a greedy choice needs a kernel one: make it with objective='energy'.")
+    terms = [target.objective.terms(phi.float(), summary)[:2] for phi, summary in zip(features, target.summaries[label])]
+    G, across = (sum(parts) for parts in zip(*terms))
+    return greedy_order(G, across, count, fixed=fixed)
+
+
+def greedy_choice(features: Sequence[Tensor], labels: Tensor, target: Target, ipc: int) -> Tensor:
+    "Positions of `ipc` rows of each class in `labels`, class by class, in greedy order."
     chosen = []
-    for c in range(target.classes):
+    for c in labels.unique().tolist():
         rows = (labels == c).nonzero().flatten()
-        terms = [target.objective.terms(phi[rows].float(), summary)[:2] for phi, summary in zip(features, target.summaries[c])]
-        G, across = (sum(parts) for parts in zip(*terms))
-        chosen.append(rows[greedy_order(G, across, ipc).to(rows.device)])
+        chosen.append(rows[greedy_rows(target, c, [phi[rows] for phi in features], ipc).to(rows.device)])
     return torch.cat(chosen)
 
 # %% ../nbs/31_nopt.ipynb #eae12d53

@@ -261,6 +261,15 @@ class Prior:
         return config.in_channels, config.sample_size, config.sample_size
 
     @property
+    def rendered_shape(self) -> tuple[int, int, int]:
+        "Shape (channels, height, width) of a rendered image."
+        channels, height, width = self.noise_shape
+        if self.vae is None:
+            return channels // self.fold**2, height * self.fold, width * self.fold
+        scale = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return self.vae.config.out_channels, height * scale, width * scale
+
+    @property
     def null_id(self) -> int:
         "The network's class number that stands for 'no label'."
         config = self.network.config

@@ -195,12 +195,14 @@ def half_width(values: list[float]) -> float | None:
 
 
 def summarise(rows: Iterable[dict]) -> list[dict]:
-    "One row a setting: the columns of `SETTING`, `seeds` (how many networks), `mean` and `ci95` of the accuracy in percent."
+    """One row a setting and notebook: the columns of `SETTING`, `notebook`, `seeds` (how many networks), `mean` and `ci95` of the accuracy in percent.
+
+    Two notebooks may measure one setting with the same seeds; pooled, those would make the interval too short."""
     groups: dict[tuple, list[float]] = {}
     for row in rows:
         if row["accuracy"] is not None:
-            groups.setdefault(tuple(row[name] for name in SETTING), []).append(row["accuracy"])
-    return [dict(zip(SETTING, setting), seeds=len(values), mean=mean(values), ci95=half_width(values))
+            groups.setdefault((*(row[name] for name in SETTING), row.get("notebook")), []).append(row["accuracy"])
+    return [dict(zip((*SETTING, "notebook"), setting), seeds=len(values), mean=mean(values), ci95=half_width(values))
             for setting, values in groups.items()]
 
 # %% ../nbs/04_records.ipynb #38f51140

@@ -17,9 +17,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import tokenize
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -34,12 +36,13 @@ import dsco
 from .records import METHOD_COLOURS, METHODS, Run, metric, project_root, read_rows, record, results, save_figure, staged, style, summarise, table, write_rows
 
 # %% auto #0
-__all__ = ['LAUNCHER', 'LARGEST', 'read_cells', 'code_cells', 'default_parameters', 'literal', 'RunSpec', 'profiles',
-           'load_profile', 'read_spec', 'check_spec', 'in_order', 'digest', 'code_only', 'package_modules', 'imported',
-           'named_in_init', 'modules_used', 'fingerprints', 'changes', 'RunStatus', 'run_folder', 'read_record', 'lost',
-           'status', 'RunError', 'environment', 'execute', 'failure', 'plain_traceback', 'scrub', 'scrub_output',
-           'tidy_notebook', 'versions', 'device', 'git_commit', 'make_record', 'replace_text', 'finish', 'move_figures',
-           'locked', 'with_needs', 'run_one', 'reproduce', 'render_readme']
+__all__ = ['LAUNCHER', 'LARGEST', 'FINISHING', 'read_cells', 'code_cells', 'default_parameters', 'literal', 'RunSpec', 'profiles',
+           'load_profile', 'read_spec', 'check_spec', 'in_order', 'digest', 'code_only', 'package_modules',
+           'asks_package', 'imported', 'named_in_init', 'modules_used', 'fingerprints', 'changes', 'RunStatus',
+           'run_folder', 'read_record', 'lost', 'status', 'RunError', 'on_gpu', 'environment', 'execute', 'failure',
+           'plain_traceback', 'scrub', 'scrub_output', 'tidy_notebook', 'versions', 'device', 'git_commit',
+           'make_record', 'replace_text', 'finish', 'move_figures', 'locked', 'with_needs', 'run_one', 'side_by_side',
+           'reproduce', 'render_readme']
 
 # %% ../nbs/60_runs.ipynb #ecc08c0b
 def read_cells(path: Path) -> list[dict]:
@@ -172,6 +175,12 @@ def package_modules(root: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.py")) if path.stem != "_modidx"}
 
 
+def asks_package(source: str) -> bool:
+    "Whether a source takes anything but the version from the name `dsco`."
+    return any(isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "dsco" and node.attr != "__version__"
+               for node in ast.walk(ast.parse(source)))
+
+
 def imported(source: str, modules: Iterable[str]) -> set[str]:
     "Which of the `modules` of dsco a source imports; `__init__` where it imports from the package itself."
     found = set()
@@ -181,7 +190,7 @@ def imported(source: str, modules: Iterable[str]) -> set[str]:
             start = ".".join(filter(None, ["dsco" if node.level else "", node.module]))
             names = [f"{start}.{alias.name}" for alias in node.names]
         else:
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names = [alias.name for alias in node.names if alias.name != "dsco" or asks_package(source)] if isinstance(node, ast.Import) else []
         for package, second in (f"{name}.".split(".")[:2] for name in names):
             if package == "dsco":
                 found.add(second if second in modules else "__init__")
@@ -290,6 +299,14 @@ class RunError(RuntimeError):
     "A run did not finish. The message says where, and where its notebook so far is."
 
 
+@cache
+def on_gpu() -> bool:
+    "Whether torch finds a GPU."
+    import torch  # slow to import, and needed only when something is to be run
+
+    return torch.cuda.is_available()
+
+
 def environment(run: Run) -> dict[str, str]:
     "The environment of the process of a run."
     def in_front(variable: str, value: str | Path) -> str:
@@ -299,19 +316,21 @@ def environment(run: Run) -> dict[str, str]:
         "DSCO_RUN": run.variable(),
         # The project's own code, and this interpreter's own kernel even where another python3 kernel is registered.
         "PYTHONPATH": in_front("PYTHONPATH", run.root), "JUPYTER_PATH": in_front("JUPYTER_PATH", Path(sys.prefix, "share", "jupyter")),
+        # Results must not depend on how many runs share the machine, so on a CPU each has one thread.
+        **({} if on_gpu() else {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}),
         # An executed notebook is read, not watched.
         "TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore:IProgress not found", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 
-def execute(spec: RunSpec, run: Run, bar: tqdm) -> None:
-    "Run the notebook into the staging folder, keeping the bar's clock going. Raises RunError when a cell fails."
+def execute(spec: RunSpec, run: Run, bar: tqdm, stop: threading.Event) -> None:
+    "Run the notebook into the staging folder, keeping the bar's clock going, until it ends or `stop` is set. Raises RunError when a cell fails."
     source, output, log = Path(run.root, spec.notebook), Path(run.folder, "notebook.ipynb"), Path(run.folder, "log.txt")
     job = dict(input_path=str(source), output_path=str(output), parameters=spec.parameters, cwd=str(source.parent), kernel_name="python3",
                progress_bar=False, start_timeout=300)
     with open(log, "w") as file:
         process = subprocess.Popen([sys.executable, "-c", LAUNCHER, json.dumps(job)], env=environment(run), stdin=subprocess.PIPE, stdout=file, stderr=file)
     try:
-        while process.poll() is None:
+        while process.poll() is None and not stop.is_set():
             time.sleep(0.1)
             bar.refresh()
     finally:
@@ -392,12 +411,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-@cache
 def device() -> str:
     "The accelerator that torch finds here, else the kind of CPU and its number of cores."
-    import torch  # slow to import, and needed only once something has been run
+    import torch
 
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU, {os.cpu_count()} cores"
+    return torch.cuda.get_device_name() if on_gpu() else f"{platform.machine()} CPU, {os.cpu_count()} cores"
 
 
 def git_commit(root: Path) -> str:
@@ -476,41 +494,82 @@ def with_needs(names: Iterable[str], specs: dict[str, RunSpec]) -> set[str]:
     return found
 
 
-def run_one(spec: RunSpec, profile: str, root: Path, mark: dict, runs: Iterable[str], bar: tqdm) -> dict:
+FINISHING = threading.Lock()  # results.csv belongs to all runs of a profile
+
+
+def run_one(spec: RunSpec, profile: str, root: Path, mark: dict, runs: Iterable[str], bar: tqdm, stop: threading.Event) -> dict:
     "Run one notebook and keep what it gives. Raises RunError."
     # A folder of its own for every attempt: what an earlier attempt may still write never mixes with this one.
     folder = tempfile.mkdtemp(prefix=f"{spec.name}.", suffix=".partial", dir=run_folder(profile, root))
     run, start = Run(spec.name, profile, str(root), folder, git_commit(root)), time.perf_counter()
     try:
-        execute(spec, run, bar)
-        return finish(spec, run, mark, time.perf_counter() - start, runs)
+        execute(spec, run, bar, stop)
+        with FINISHING:
+            return finish(spec, run, mark, time.perf_counter() - start, runs)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def reproduce(profile: str, *, root: str | Path | None = None, only: Sequence[str] | None = None, force: bool = False) -> list[RunStatus]:
+def side_by_side(specs: dict[str, RunSpec], work: Callable[[RunSpec], None], workers: int, stop: threading.Event) -> None:
+    """Call `work` for every run, each after those it needs, at most `workers` at once.
+
+    When one raises, those under way finish, no other starts, and the error is raised. An interrupt sets `stop`."""
+    order = TopologicalSorter({name: [need for need in spec.needs if need in specs] for name, spec in specs.items()})
+    order.prepare()
+    pending, errors = {}, []
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            while order.is_active() and (pending or not errors):
+                pending |= {} if errors else {pool.submit(work, specs[name]): name for name in order.get_ready()}
+                for done in wait(pending, return_when=FIRST_COMPLETED).done:
+                    name = pending.pop(done)
+                    if done.exception() is None:
+                        order.done(name)
+                    else:
+                        errors.append(done.exception())
+                        pending = {future: name for future, name in pending.items() if not future.cancel()}
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    if errors:
+        raise errors[0]
+
+
+def reproduce(profile: str, *, root: str | Path | None = None, only: Sequence[str] | None = None, force: bool = False, workers: int | None = None) -> list[RunStatus]:
     """Bring the runs of a profile up to date and return how they stand.
 
     `root`: the project folder, by default the nearest one. `only`: names of the runs to bring up to date, with all
-    they need. `force`: run again what is fresh (of the runs named, where `only` names some).
+    they need. `force`: run again what is fresh (of the runs named, where `only` names some). `workers`: how many runs
+    at once (None: one on a GPU, else one a core, at most 8).
     Raises RunError when a cell fails, ValueError or FileNotFoundError, before anything is run, for a wrong profile."""
     root = project_root(root)
     specs = load_profile(profile, root=root)
     only = [only] if isinstance(only, str) else only
     wanted = with_needs(specs if only is None else only, specs)
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers is {workers}, but at least one run must go at a time: use 1 or more, or leave it out.")
     with locked(run_folder(profile, root)):
         for leftover in run_folder(profile, root).glob("*.partial"):
             shutil.rmtree(leftover, ignore_errors=True)
         marks, states = fingerprints(specs, root), {run.name: run.state for run in status(profile, root=root)}
         forced = set(only or specs) if force else set()
-        with tqdm([specs[name] for name in specs if name in wanted], desc=profile, unit="run", disable=None) as bar:
-            for spec in bar:
-                bar.set_postfix_str(spec.name)
-                if states[spec.name] == "fresh" and spec.name not in forced:
-                    tqdm.write(f"{spec.name:<28} fresh")
-                    continue
-                written = run_one(spec, profile, root, marks[spec.name], specs, bar)
+        todo = {name: spec for name, spec in specs.items() if name in wanted and (states[name] != "fresh" or name in forced)}
+        stop, under_way = threading.Event(), []
+        with tqdm(total=len(todo), desc=profile, unit="run", disable=None) as bar:
+            def work(spec: RunSpec) -> None:
+                under_way.append(spec.name)
+                bar.set_postfix_str(", ".join(under_way))
+                written = run_one(spec, profile, root, marks[spec.name], specs, bar, stop)
+                under_way.remove(spec.name)
+                bar.set_postfix_str(", ".join(under_way), refresh=False)
+                bar.update()
                 tqdm.write(f"{spec.name:<28} done in {written['seconds']:.0f} s → papermill_runs/{profile}/{spec.name}.ipynb")
+
+            for name in sorted(wanted - todo.keys()):
+                tqdm.write(f"{name:<28} fresh")
+            if todo:
+                side_by_side(todo, work, workers or (1 if on_gpu() else min(8, os.cpu_count() or 1)), stop)
     return status(profile, root=root)
 
 # %% ../nbs/60_runs.ipynb #2404ce5d

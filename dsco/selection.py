@@ -11,13 +11,12 @@ import torch
 from torch import Tensor
 
 from .data import ImageSet, shuffled, stable_seed
-from .discrepancy import KernelObjective
 from .features import FeatureMap, extract
-from .nopt import Target, greedy_order
+from .nopt import Target, greedy_rows
 
 # %% auto #0
 __all__ = ['check_budget', 'select_random', 'herd', 'cover', 'centres', 'by_class', 'select_herding', 'select_kcenter',
-           'select_kmeans', 'greedy_rows', 'select_residual', 'check_residual']
+           'select_kmeans', 'select_residual', 'check_residual']
 
 # %% ../nbs/32_selection.ipynb #024bdb83
 def check_budget(images: ImageSet, ipc: int) -> None:
@@ -99,15 +98,6 @@ def select_kcenter(images: ImageSet, ipc: int, *, features: FeatureMap) -> Tenso
 def select_kmeans(images: ImageSet, ipc: int, *, features: FeatureMap) -> Tensor:
     "Positions of the `ipc` images of each class nearest to k-means centres (see `centres`)."
     return by_class(images, ipc, features, centres)
-
-# %% ../nbs/32_selection.ipynb #25d19be9
-def greedy_rows(target: Target, label: int, features: Sequence[Tensor], count: int, *, fixed: int = 0) -> Tensor:
-    "`count` rows of `features` (one (N, d_m) a feature map of the target), greedy on the discrepancy from class `label`; the first `fixed` rows are in from the start."
-    if not isinstance(target.objective, KernelObjective):
-        raise ValueError(f"target has the objective {target.objective.name!r}, but a greedy choice needs a kernel one: make it with objective='energy'.")
-    terms = [target.objective.terms(phi.float(), summary)[:2] for phi, summary in zip(features, target.summaries[label])]
-    G, across = (sum(parts) for parts in zip(*terms))
-    return greedy_order(G, across, count, fixed=fixed)
 
 # %% ../nbs/32_selection.ipynb #19e27933
 def select_residual(images: ImageSet, counts: Sequence[int], *, target: Target, synthetic: Tensor | None = None, labels: Tensor | None = None, most: int = 2000, seed: int = 0) -> Tensor:

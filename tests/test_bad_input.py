@@ -86,6 +86,7 @@ CASES = {
     "train without test": (lambda t: load_data(t.tree("train/a/1.png")), FileNotFoundError, ["test/"]),
     "corrupt image": (lambda t: load_data(t.broken()), ValueError, ["2.png", "cannot be read"]),
     "images of two sizes": (lambda t: load_data(t.mixed()), ValueError, ["2 sizes", "(9, 9)", "size="]),
+    "corrupt Parquet": (lambda t: ([(t.folder / f"{split}-0.parquet").write_bytes(b"nothing") for split in ("train", "test")], load_data(t.folder)), ValueError, ["train-0.parquet", "Parquet", "again"]),
     "Parquet without a test part": (lambda t: ((t.folder / "train-0.parquet").write_bytes(b"nothing"), load_data(t.folder)), FileNotFoundError, ["test-*.parquet"]),
     "float images": (lambda t: ImageSet(t.pixels.float(), t.labels, t.classes), TypeError, ["images", "float32", "to_uint8"]),
     "images of three axes": (lambda t: ImageSet(t.pixels[0], t.labels, t.classes), ValueError, ["images", "(1, 8, 8)"]),
