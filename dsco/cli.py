@@ -106,7 +106,9 @@ def add_reproduce(commands) -> None:
 # %% ../nbs/61_cli.ipynb #e271378d
 def check_out(folder: Path) -> None:
     "Raise ValueError when saving a set in `folder` would mix it with other files. An older set may be replaced."
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "config.json").is_file()):
+    from dsco.concentrate import holds_set
+
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not holds_set(folder)):
         raise ValueError(f"--out is {str(folder)!r}, but that is there already and holds something else: name a new folder.")
 
 
@@ -159,10 +161,7 @@ def run_reproduce(words: argparse.Namespace) -> None:
         return
     reproduce(words.profile, root=words.root, only=words.only, force=words.force, workers=words.workers)
     rows = results(words.profile, root=words.root)
-    # A table a notebook: two may measure one setting with the same seeds, and pooling those would shorten the intervals.
-    for notebook in dict.fromkeys(row["notebook"] for row in rows):
-        print(f"\n{notebook}\n{table(row for row in rows if row['notebook'] == notebook)}")
-    print()
+    print(f"\n{table(rows)}\n")
     print(f"table: papermill_runs/{words.profile}/results.csv   notebooks: papermill_runs/{words.profile}/   figures: figures/{words.profile}/")
 
 # %% ../nbs/61_cli.ipynb #d8464c9b
@@ -172,7 +171,7 @@ BAD_INPUT = (ValueError, TypeError, IndexError, ImportError, OSError)
 def make_parser() -> Parser:
     "The parser of all commands."
     parser = Parser(prog="dsco", description=(
-        "Dataset distillation and concentration: a few images that train as well as many.\n\n"
+        "Dataset distillation and concentration: a few images that stand in for many.\n\n"
         "example: dsco concentrate --data digits --ipc 10 --minutes 2 --out small_digits"))
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     for add in (add_concentrate, add_evaluate, add_reproduce):

@@ -29,7 +29,7 @@ from .features import FeatureMap, extract, random_features, trajectory_features
 from .nopt import Target, greedy_rows, make_target, optimise_noise, pool_features, prefix_sizes
 from .prior import Prior, fingerprint
 from .selection import select_residual
-from .training import Protocol, evaluate
+from .training import Protocol, evaluate, find_protocol
 
 # %% auto #0
 __all__ = ['LEAST', 'ConcentratedSet', 'check_set', 'to_picture', 'merge_sets', 'join', 'merge_configs', 'class_folder',
@@ -285,7 +285,7 @@ class Recipe:
     """Everything that decides what `concentrate` makes.
 
     `ipc`: images a class; `updates`: of the noise, at most; `steps`: sampler steps while optimising; `render_steps`:
-    when the final images are rendered; `pool`: candidates a class for the greedy start, as a multiple of ipc;
+    when the final images are rendered; `pool`: candidates a class for the greedy start, as a multiple of ipc (at least 50);
     `reference`: prior samples a class that stand for the data when there is none; `lr`, `penalty`: of the noise search;
     `held_out`: share of the images kept for choosing the best iterate; `trial_…`: shares, protocol and seeds tried by doping="auto"."""
 
@@ -295,7 +295,7 @@ class Recipe:
     steps: int = 5
     render_steps: int = 5
     guidance: float = 1.0
-    pool: int = 4
+    pool: int = 10
     reference: int = 500
     objective: str = "energy"
     lr: float = 0.1
@@ -308,7 +308,7 @@ class Recipe:
     @property
     def pool_size(self) -> int:
         "Candidates of each class for the greedy start."
-        return max(20, self.pool * self.ipc)
+        return max(50, self.pool * self.ipc)
 
     def check(self) -> None:
         "Raise ValueError, naming the argument, for a value out of range."
@@ -317,8 +317,11 @@ class Recipe:
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least {least}: change it.")
         for name in ("lr", "penalty", "guidance"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, but it must not be negative: raise it.")
+            if not isinstance(getattr(self, name), (int, float)) or not getattr(self, name) >= 0:
+                raise ValueError(f"{name} is {getattr(self, name)!r}, but it must be a number and not negative: change it.")
+        if not self.trial_shares or not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in self.trial_shares):
+            raise ValueError(f"trial_shares is {self.trial_shares!r}, but it must hold shares between 0 and 1: try (0, 0.5, 1).")
+        find_protocol(self.trial_protocol)
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out is {self.held_out}, but it must lie between 0 and 1: try 0.2.")
         if self.objective not in OBJECTIVES:
@@ -424,6 +427,8 @@ class Maker:
     progress: bool = True
     synthetic: ConcentratedSet | None = None
 
+    earlier_seconds: float = 0.0  # spent on the search before it was resumed
+
     def __post_init__(self):
         self.aim = make_aim(self.images, self.feature_maps, self.recipe, device=self.prior.device)
 
@@ -433,11 +438,13 @@ class Maker:
         z, labels = start_noise(self.prior, self.aim, recipe, working, progress=self.progress)
         chunk = even_chunk(len(z), self.chunk)
         file = search_file(self.prior, self.images, recipe, working, self.feature_maps, chunk) if self.resume else None
+        started = time.perf_counter()
         found = optimise_noise(self.prior, z, labels, self.aim.target, self.aim.held_out, sizes=prefix_sizes(recipe.ipc), updates=recipe.updates, lr=recipe.lr,
                                penalty=recipe.penalty, steps=recipe.steps, guidance=recipe.guidance, chunk=chunk, file=file, save_every=self.save_every, progress=self.progress)
+        self.earlier_seconds += max(0.0, found.seconds - (time.perf_counter() - started))
         pixels = self.prior.render_uint8(found.best, labels, steps=recipe.render_steps, guidance=recipe.guidance, chunk=even_chunk(len(z), 250), progress=self.progress)
         own = torch.isin(torch.tensor(working), torch.tensor(self.labels))
-        config = {"prior": self.prior.record, "nfe_per_image": network_calls(recipe, found.update), "updates_done": found.update,
+        config = {"prior": self.prior.record, "nfe_per_image": network_calls(recipe, found.updates_done, chunks=math.ceil(len(z) / chunk)), "updates_done": found.updates_done,
                   "discrepancy": round(float(found.best_loss[own].mean()), 6), "history": [list(row) for row in found.history]}
         return ConcentratedSet(pixels, labels, self.prior.classes, config=config).take(own[torch.searchsorted(torch.tensor(working), labels)].nonzero().flatten())
 
@@ -458,10 +465,13 @@ class Maker:
         return ConcentratedSet.from_selection(self.images, index, method="residual")
 
 
-def network_calls(recipe: Recipe, updates: int) -> int:
-    "Network calls spent on each image of the set: its share of the pool, the search (one call forward and two for the gradient, a step), the final rendering."
+def network_calls(recipe: Recipe, updates: int, *, chunks: int) -> int:
+    """Network calls spent on each image of the set: its share of the pool, the search, the final rendering.
+
+    A step of an update is one call forward and, counted as two, one backward; a set in several chunks is rendered
+    once more."""
     each = 2 if recipe.guidance != 1 else 1
-    return each * (recipe.steps * recipe.pool_size // recipe.ipc + 3 * recipe.steps * updates + recipe.render_steps)
+    return each * (recipe.steps * recipe.pool_size // recipe.ipc + (3 if chunks == 1 else 4) * recipe.steps * updates + recipe.render_steps)
 
 # %% ../nbs/33_concentrate.ipynb #ec6571a9
 def auto_share(make: Maker, feature_maps: Sequence[FeatureMap] | None = None) -> tuple[float, dict]:
@@ -476,8 +486,10 @@ def auto_share(make: Maker, feature_maps: Sequence[FeatureMap] | None = None) ->
     counts = sorted({round(share * recipe.ipc) for share in recipe.trial_shares})
     possible = [count / recipe.ipc for count in counts if count <= int(fit.counts.min())]
     share, scores = choose_share(trial, lambda small: evaluate(small, validation, protocol=recipe.trial_protocol, seeds=recipe.trial_seeds, progress=make.progress).accuracies, possible)
-    samples = make.prior.sample(max(20, len(validation) // classes), seed=stable_seed(recipe.seed, "share"), steps=recipe.render_steps, guidance=recipe.guidance, progress=False)
-    predicted = max(predicted_share(extract(phi, validation), extract(phi, samples)) for phi in maps)
+    few = int(validation.counts.min())
+    real = validation.subset(torch.cat([validation.of_class(c)[:few] for c in range(classes)]))
+    samples = make.prior.sample(few, seed=stable_seed(recipe.seed, "share"), steps=recipe.render_steps, guidance=recipe.guidance, progress=False)
+    predicted = max(predicted_share(extract(phi, real), extract(phi, samples)) for phi in maps)
     return share, {"doping_scores": {str(s): v for s, v in scores.items()}, "doping_predicted": round(predicted, 3), "doping_validation_images": len(validation)}
 
 # %% ../nbs/33_concentrate.ipynb #847d5d77
@@ -498,14 +510,18 @@ def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None, doping:
     make = Maker(prior, images, recipe, maps, list(range(len(prior.classes)))[shard[0] :: shard[1]], chunk, resume, save_every, progress)
     share, report = auto_share(make, feature_maps) if doping == "auto" else (float(doping), {})
     small = make(share)
-    small.config.update(report, method=method_name(share, data), data="the prior's own samples" if data is None else fingerprint(data), shard=list(shard),
-                        seconds=round(time.perf_counter() - started, 1), dsco=dsco.__version__, torch=torch.__version__, device=str(prior.device))
+    small.config.update(report, method=method_name(small, recipe, data), data="the prior's own samples" if data is None else fingerprint(data), shard=list(shard),
+                        seconds=round(time.perf_counter() - started + make.earlier_seconds, 1), dsco=dsco.__version__, torch=torch.__version__, device=str(prior.device))
     return small
 
 
-def method_name(share: float, data: ImageSet | None) -> str:
+def method_name(small: ConcentratedSet, recipe: Recipe, data: ImageSet | None) -> str:
     "Name of the method in result tables."
-    return "doped" if share > 0 else ("nopt" if data is not None else "nopt_free")
+    if small.real_share > 0:
+        return "doped"
+    if recipe.updates == 0:
+        return "pool"
+    return "nopt" if data is not None else "nopt_free"
 
 # %% ../nbs/33_concentrate.ipynb #80e72f16
 def check_concentrate(prior: Prior, recipe: Recipe, data: ImageSet | None, doping: float | str, shard: tuple[int, int], feature_maps: Sequence[FeatureMap] | None, chunk: int) -> None:
@@ -514,9 +530,11 @@ def check_concentrate(prior: Prior, recipe: Recipe, data: ImageSet | None, dopin
         raise ValueError(f"shard is {tuple(shard)}, but it must be (k, n) with 0 ≤ k < n ≤ {len(prior.classes)}, the number of classes: count k from 0.")
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}, but at least 1 image must be in memory: 50 is usual.")
+    if data is not None and not isinstance(data, ImageSet):
+        raise TypeError(f"data is a {type(data).__name__}, but it must be an ImageSet: pass load_data(...).train, for example.")
     if feature_maps is not None and not feature_maps:
         raise ValueError("feature_maps is empty, but at least one is needed: leave it out for the default ones.")
-    if isinstance(doping, str) and doping != "auto":
+    if doping != "auto" and not isinstance(doping, (int, float)):
         raise ValueError(f"doping is {doping!r}, but it must be a share between 0 and 1, or 'auto'.")
     if data is None:
         if doping != 0:

@@ -174,7 +174,7 @@ def data_root(root: str | Path | None = None) -> Path | None:
     if not found:
         return None
     if not Path(found).is_dir():
-        raise FileNotFoundError(f"root is {str(found)!r}, but there is no such folder: create it, or unset DSCO_DATA to download.")
+        raise FileNotFoundError(f"root is {str(found)!r}, but there is no such folder: create it, or leave out root= and DSCO_DATA to download.")
     return Path(found)
 
 # %% ../nbs/00_data.ipynb #37e5fcd8
@@ -271,7 +271,9 @@ def open_image(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
             image.load()
-            return image.convert("L" if image.mode in ("1", "L", "I;16", "I") else "RGB")
+            if image.mode.startswith(("I", "F")):
+                raise ValueError(f"{path} has pixels of mode {image.mode}, more than 8 bits each: save it with 8 bits.")
+            return image.convert("L" if image.mode in ("1", "L") else "RGB")
     except (OSError, SyntaxError) as error:
         raise ValueError(f"{path} cannot be read as an image ({error}): replace or remove it.") from error
 
@@ -324,7 +326,11 @@ def load_folder(folder: Path, *, size: int | None = None) -> Data:
     images, labels = read_folder(train_folder, classes, size)
     train = ImageSet(images, labels, classes)
     if train_folder == folder:
-        return Data(folder.name, *(with_statistics(part) for part in train.split(0.2)))
+        if alone := [name for name, n in zip(classes, train.counts.tolist()) if n < 2]:
+            raise ValueError(f"class {alone[0]!r} has 1 image in {folder}, but holding out a fifth needs 2: add one, or make train/ and test/.")
+        first, second = train.split(0.2)
+        first = with_statistics(first)
+        return Data(folder.name, first, ImageSet(second.images, second.labels, classes, first.statistics))
     test_folder = next((folder / part for part in ("test", "val", "valid", "validation") if (folder / part).is_dir()), None)
     if test_folder is None:
         raise FileNotFoundError(f"{folder} has train/ but neither test/ nor val/: add one, or pass {train_folder} to hold out a fifth.")
@@ -378,6 +384,8 @@ def read_parquet(files: list[Path], size: int | None) -> tuple[Tensor, Tensor, l
 def load_parquet(folder: Path, *, size: int | None = None) -> Data:
     "Parquet shards `train-*.parquet` and `test-*` or `val*-*.parquet`, in `folder` or its only subfolder that has some."
     files = sorted(folder.rglob("*.parquet"))
+    if len(places := sorted({str(file.parent) for file in files})) > 1:
+        raise ValueError(f"{folder} has Parquet shards in {' and '.join(places)}: pass one of these folders.")
     parts = {split: [f for f in files if f.name.startswith(prefixes)] for split, prefixes in (("train", ("train",)), ("test", ("test", "val")))}
     for split, found in parts.items():
         if not found:

@@ -191,7 +191,7 @@ def gaussian_directions(d: int, count: int, seed: int, device: torch.device, dty
 class FourierMap:
     """ψ with ψ(x)·ψ(y) ≈ k(x, y), the Gaussian kernel averaged over `bandwidths`.
 
-    `count` frequencies, shared out evenly among the bandwidths; ψ(x) has 2·count entries and length exactly 1."""
+    `count` frequencies, shared out among the bandwidths as evenly as they can be; ψ(x) has 2·count entries and length exactly 1."""
 
     d: int
     count: int
@@ -312,9 +312,11 @@ class Summary:
 class Objective:
     """A discrepancy to a fixed target that is seen once, in batches. Subclasses give `name`, `summarise` and `distance`.
 
-    All objectives share one unit: a single random draw of the target scores 1 on average."""
+    All objectives share one unit: a single random draw of the target scores 1 on average. `points`: how many rows of
+    the target it keeps (None: none, only statistics of all), so that nobody need compute the features of more."""
 
     name: str
+    points: int | None = None
 
     def summarise(self, batches: Iterable[Tensor]) -> Summary:
         "A `Summary` of target features, given as batches (n_i, d) of one class; memory does not grow with their number."

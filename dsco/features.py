@@ -28,6 +28,8 @@ def check_batch(x: Tensor, channels: int | None = None) -> None:
     "Raise unless `x` is a float batch (N, C, H, W) with C = `channels` (any number when None)."
     if not x.is_floating_point():
         raise TypeError(f"x is {x.dtype}, but a feature map takes floats in [-1, 1]: convert bytes with to_float.")
+    if x.dtype in (torch.float16, torch.bfloat16):
+        raise TypeError(f"x is {x.dtype}, but a feature map computes in single or double precision: convert it with x.float().")
     if x.ndim != 4 or (channels is not None and x.shape[1] != channels):
         raise ValueError(f"x has shape {tuple(x.shape)}, but this feature map takes (N, {channels or 'C'}, H, W): add, permute or convert axes.")
 
@@ -134,7 +136,10 @@ class Backbone(nn.Module):
 
     def __init__(self, network: nn.Module, size: int | None):
         super().__init__()
-        last = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)][-1]
+        linear = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
+        if not linear:
+            raise ValueError(f"network is a {type(network).__name__}, which has no linear layer to cut off: try resnet18.")
+        last = linear[-1]
         parent, _, child = last.rpartition(".")
         setattr(network.get_submodule(parent), child, nn.Identity())
         self.network, self.size = network, size

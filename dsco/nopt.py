@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .data import ImageSet
+from .data import ImageSet, shuffled, stable_seed
 from .discrepancy import KernelObjective, Objective, OBJECTIVES, Summary
 from .features import FeatureMap, feature_batches
 from .prior import Prior
@@ -41,13 +41,16 @@ class Target:
 
 
 def make_target(images: ImageSet, feature_maps: Sequence[FeatureMap], *, objective: str | Objective = "energy") -> Target:
-    "Summaries of every class of `images` under every feature map; a streamed pass, nothing of the images is kept."
+    """Summaries of every class of `images` under every feature map.
+
+    One streamed pass, nothing of the images is kept. An objective that keeps a sample of rows sees random images only,
+    as many as it keeps. Raises ValueError for no feature maps, an unknown objective and a class without images."""
     objective = find_objective(objective)
     if not feature_maps:
         raise ValueError("feature_maps is empty, but at least one is needed: try [pixel_features()].")
     if missing := [name for name, n in zip(images.classes, images.counts.tolist()) if n == 0]:
         raise ValueError(f"images has no example of {', '.join(missing)}: every class needs a target.")
-    parts = [images.subset(images.of_class(c)) for c in range(len(images.classes))]
+    parts = [images.subset(shuffled(images.of_class(c), stable_seed("target", c))[: objective.points]) for c in range(len(images.classes))]
     return Target(list(feature_maps), objective, [[objective.summarise(feature_batches(f, part)) for f in feature_maps] for part in parts])
 
 
@@ -130,14 +133,14 @@ def peak_memory(run: Callable[[], object], *, device: torch.device | str = "cpu"
 def shell_penalty(z: Tensor) -> Tensor:
     """R(z): how far the noise of each image is from what Gaussian noise looks like, (N,).
 
-    One term for the radius, (‖z‖² − d)²/2d, and one for each neighbour shift s, (Σ z·z_s)²/d. Each has expectation
-    near 1 under N(0, I), so only what exceeds 1 is penalised. After the norm term of ReNO (arXiv 2406.04312) and the correlation term of DNO-motion (2312.11994)."""
+    One term for the radius, (‖z‖² − d)²/2d, and one for each neighbour shift s, (Σ z·z_s)²/d. Each is the square of
+    what is close to a standard normal under N(0, I), so only what exceeds 9, three deviations, is penalised. After the norm term of ReNO (arXiv 2406.04312) and the correlation term of DNO-motion (2312.11994)."""
     d = z[0].numel()
     terms = [(z.square().flatten(1).sum(1) - d).square() / (2 * d)]
     for axis in (-1, -2):
         if z.shape[axis] > 1:
             terms.append((z * z.roll(1, axis)).flatten(1).sum(1).square() / d)
-    return (torch.stack(terms) - 1).clamp(min=0).mean(0)
+    return (torch.stack(terms) - 9).clamp(min=0).mean(0)
 
 # %% ../nbs/31_nopt.ipynb #a7f73b67
 @torch.no_grad()
@@ -196,13 +199,14 @@ class NoiseSearch:
     """The state of one noise optimisation: all that must be saved to go on after a kill.
 
     `best_loss`, `best_update`: (classes,) of the noise kept in `best`. `history`: one row of class means an update,
-    (loss on the target, loss on the held-out target, penalty)."""
+    (loss on the target, loss on the held-out target, penalty). `seconds`: time spent, over all attempts."""
 
     z: Tensor
     best: Tensor
     best_loss: Tensor
     best_update: Tensor
     update: int = 0
+    seconds: float = 0.0
     history: list[tuple[float, float, float]] = field(default_factory=list)
     adam: dict = field(default_factory=dict)
 
@@ -220,6 +224,11 @@ class NoiseSearch:
         self.best_update = torch.where(better, self.update, self.best_update)
         rows = better[positions].to(self.z.device)
         self.best[rows] = self.z.detach()[rows]
+
+    @property
+    def updates_done(self) -> int:
+        "Steps taken; the first entry of the history is the start."
+        return max(0, len(self.history) - 1)
 
     def moving(self, patience: int) -> Tensor:
         "Which classes (bool) have improved within the last `patience` updates."
@@ -265,6 +274,7 @@ def optimise_noise(prior: Prior, z: Tensor, labels: Tensor, target: Target, held
         return seen["loss"].sum()
 
     saved = time.perf_counter()
+    began = saved - search.seconds
     with tqdm(total=updates + 1, initial=search.update, desc="optimise noise", unit="update", disable=not progress, leave=False) as bar:
         while search.update <= updates and search.moving(patience).any():
             gradient = noise_gradient(prior, search.z, labels, loss, target.feature_maps, steps=steps, guidance=guidance, chunk=chunk)[1]
@@ -275,6 +285,7 @@ def optimise_noise(prior: Prior, z: Tensor, labels: Tensor, target: Target, held
             adam.param_groups[0]["lr"] = lr * (0.5 + 0.5 * math.cos(math.pi * search.update / max(1, updates)))
             adam.step()
             search.update += 1
+            search.seconds = time.perf_counter() - began
             stopped = ~search.moving(patience)[positions].to(search.z.device)
             with torch.no_grad():
                 search.z[stopped] = still[stopped]

@@ -26,7 +26,7 @@ from .data import ImageSet, cache_folder, stable_seed, to_float, to_uint8
 # %% auto #0
 __all__ = ['ARCHITECTURES', 'SAMPLERS', 'noise_schedule', 'default_device', 'build_dit', 'build_unet', 'velocity_loss',
            'warm_cosine', 'follow', 'fold_of', 'untrained', 'Fit', 'trajectory', 'Prior', 'check_render', 'save_prior',
-           'component_name', 'load_prior', 'load_saved', 'fingerprint', 'fit_prior', 'check_fit']
+           'component_name', 'load_prior', 'load_saved', 'fingerprint', 'fit_prior', 'check_fit', 'prior_features']
 
 # %% ../nbs/30_prior.ipynb #a559e877
 def noise_schedule():
@@ -63,9 +63,6 @@ def build_unet(channels: int, side: int, classes: int, *, width: int, depth: int
     return UNet2DModel(sample_size=side // patch, in_channels=channels * patch**2, out_channels=channels * patch**2, layers_per_block=depth,
                        block_out_channels=(width, 2 * width), down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
                        num_class_embeds=classes + 1, norm_num_groups=8, add_attention=False)
-
-
-ARCHITECTURES = {"dit": build_dit, "unet": build_unet}
 
 
 ARCHITECTURES = {"dit": build_dit, "unet": build_unet}
@@ -279,6 +276,8 @@ class Prior:
         """Gaussian noise for `labels` (N,), float32 (N, *noise_shape), on the prior's device.
 
         The k-th image of a class gets the noise addressed by (seed, class, first + k), whatever else is asked for."""
+        if not len(labels) or not 0 <= int(labels.min()) <= int(labels.max()) < len(self.classes):
+            raise ValueError(f"labels is {labels.tolist()}, but it must hold at least one number, each from 0 to {len(self.classes) - 1}: correct it.")
         seen = [first] * len(self.classes)
         z = []
         for label in labels.tolist():
@@ -323,6 +322,12 @@ class Prior:
             return scheduler.step(self.predict(x, t, ids, guidance), t, x).prev_sample
 
         return self.decode(trajectory(step, z.to(self.dtype), scheduler.timesteps, keep=keep)).clamp(-1, 1)
+
+    def encode(self, x: Tensor) -> Tensor:
+        "What the network works on, (N, *noise_shape), from images (N, C, H, W) in [-1, 1]: folded pixels, or the VAE's mean latents; differentiable."
+        if self.vae is None:
+            return F.pixel_unshuffle(x, self.fold)
+        return self.vae.encode(x).latent_dist.mean * self.vae.config.scaling_factor
 
     def decode(self, latents: Tensor) -> Tensor:
         "Images of `latents`: without a VAE, the unfolded latents themselves."
@@ -382,8 +387,10 @@ def save_prior(prior: Prior, folder: Path) -> Path:
     """Write `prior` to `folder` in the diffusers layout: scheduler/, transformer/ or unet/, vae/ when it has one, and prior.json.
 
     A DiT with a VAE also gets the model_index.json with which diffusers' own DiTPipeline loads it. The folder
-    appears complete or not at all."""
+    appears complete or not at all; one that holds something else than a prior is left alone, with FileExistsError."""
     folder = Path(folder)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "prior.json").is_file()):
+        raise FileExistsError(f"folder is {str(folder)!r}, which exists and is not a saved prior: choose another one, or empty it.")
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     kind = component_name(prior.network)
@@ -425,8 +432,8 @@ def load_prior(name: str | Path, *, classes: Sequence[str] | None = None, class_
     from diffusers import DDIMScheduler, DiTPipeline
 
     try:
-        pipeline = DiTPipeline.from_pretrained(str(name))
-    except OSError as error:
+        pipeline = DiTPipeline.from_pretrained(str(name), low_cpu_mem_usage=False)
+    except (OSError, ValueError) as error:
         raise FileNotFoundError(f"{str(name)!r} is neither a local folder nor a model that can be fetched from the hub ({str(error).splitlines()[0][:120]} …).") from error
     names = {int(i): text.split(",")[0].strip() for i, text in (DiTPipeline.load_config(str(name)).get("id2label") or {}).items()}
     if class_ids is None:
@@ -442,10 +449,14 @@ def load_saved(folder: Path, classes: Sequence[str] | None, class_ids: Sequence[
 
     about = json.loads((folder / "prior.json").read_text(encoding="utf-8"))
     kind = "unet" if (folder / "unet").is_dir() else "transformer"
-    network = (UNet2DModel if kind == "unet" else DiTTransformer2DModel).from_pretrained(folder / kind)
-    vae = AutoencoderKL.from_pretrained(folder / "vae") if (folder / "vae").is_dir() else None
-    return Prior(network, DDIMScheduler.from_pretrained(folder / "scheduler"), classes=classes or about["classes"],
-                 class_ids=class_ids if class_ids is not None else about["class_ids"], vae=vae, fold=about["fold"], record=about["record"])
+    network = (UNet2DModel if kind == "unet" else DiTTransformer2DModel).from_pretrained(folder / kind, low_cpu_mem_usage=False)
+    vae = AutoencoderKL.from_pretrained(folder / "vae", low_cpu_mem_usage=False) if (folder / "vae").is_dir() else None
+    names = dict(zip(about["class_ids"], about["classes"]))
+    class_ids = list(names) if class_ids is None else list(class_ids)
+    if unknown := [i for i in class_ids if i not in names]:
+        raise ValueError(f"class_ids has {unknown[0]}, but the prior in {folder} knows {', '.join(f'{i} ({name})' for i, name in names.items())}: use those.")
+    return Prior(network, DDIMScheduler.from_pretrained(folder / "scheduler"), classes=classes or [names[i] for i in class_ids],
+                 class_ids=class_ids, vae=vae, fold=about["fold"], record=about["record"])
 
 # %% ../nbs/30_prior.ipynb #4ffd5135
 def fingerprint(images: ImageSet) -> str:
@@ -466,7 +477,7 @@ def fit_prior(images: ImageSet, *, minutes: float | None = None, steps: int | No
     hidden, for guidance. With `cache`, a finished prior is reused and an interrupted fit resumes from the user cache.
     Raises ValueError for images that are not square, an unknown architecture or a missing budget."""
     patch = patch or max(1, images.shape[1] // 4)
-    check_fit(images, minutes, steps, architecture, width, patch)
+    check_fit(images, minutes, steps, architecture, width, depth, patch)
     recipe = dict(architecture=architecture, width=width, depth=depth, patch=patch, batch_size=batch_size, lr=lr, drop=drop, seed=seed, data=fingerprint(images),
                   budget=f"{steps} steps" if steps else f"{minutes} minutes")
     key = hashlib.blake2b(json.dumps(recipe, sort_keys=True).encode(), digest_size=8).hexdigest()
@@ -482,17 +493,20 @@ def fit_prior(images: ImageSet, *, minutes: float | None = None, steps: int | No
     return prior
 
 
-def check_fit(images: ImageSet, minutes: float | None, steps: int | None, architecture: str, width: int, patch: int) -> None:
+def check_fit(images: ImageSet, minutes: float | None, steps: int | None, architecture: str, width: int, depth: int, patch: int) -> None:
     "Raise ValueError, naming the argument, unless a prior can be fitted."
     _, h, w = images.shape
     if h != w:
         raise ValueError(f"images are {h}×{w}, but the prior needs square ones: load them with size=.")
     if (minutes is None) == (steps is None):
         raise ValueError(f"minutes is {minutes} and steps is {steps}, but exactly one of them must be given.")
-    if (minutes or steps) <= 0:
-        raise ValueError(f"the budget is {minutes or steps}, but it must be positive.")
+    name, budget = ("steps", steps) if minutes is None else ("minutes", minutes)
+    if budget <= 0:
+        raise ValueError(f"{name} is {budget}, but the budget must be positive: give it time.")
     if architecture not in ARCHITECTURES:
         raise ValueError(f"architecture is {architecture!r}, but it must be one of {', '.join(ARCHITECTURES)}.")
+    if patch < 1 or depth < 1:
+        raise ValueError(f"patch is {patch} and depth is {depth}, but both must be at least 1: raise them.")
     if h % patch or (architecture == "unet" and h // patch % 2):
         raise ValueError(f"patch is {patch}, but it must divide the side of the images, {h}{', into an even number' * (architecture == 'unet')}: change patch or size.")
     unit = 8 if architecture == "unet" else 32 if width > 32 else 4
@@ -500,3 +514,28 @@ def check_fit(images: ImageSet, minutes: float | None, steps: int | None, archit
         raise ValueError(f"width is {width}, but for this architecture it must be a multiple of {unit}.")
     if missing := [name for name, n in zip(images.classes, images.counts.tolist()) if n == 0]:
         raise ValueError(f"images has no example of {', '.join(missing)}: add some or leave the class out.")
+
+# %% ../nbs/30_prior.ipynb #948a532b
+def prior_features(prior: Prior, *, time: int = 100, seed: int = 0) -> Callable[[Tensor], Tensor]:
+    """The feature map of the prior's middle block: images (N, C, H, W) in [-1, 1] to (N, d), differentiable.
+
+    `time`: noise level, 0 (none) to 999, at which the prior looks; the noise is drawn once, from `seed`. Activations
+    of diffusion models as features: Baranchuk et al. 2022, arXiv 2112.03126. Raises ValueError for a time out of range."""
+    if not 0 <= time < prior.scheduler.config.num_train_timesteps:
+        raise ValueError(f"time is {time}, but it must lie between 0 and {prior.scheduler.config.num_train_timesteps - 1}: try 100.")
+    blocks = getattr(prior.network, "transformer_blocks", None)
+    middle = prior.network.mid_block if blocks is None else blocks[(len(blocks) - 1) // 2]
+    noise = torch.randn(1, *prior.noise_shape, generator=torch.Generator().manual_seed(stable_seed(seed, "prior features")))
+
+    def activations(x: Tensor) -> Tensor:
+        latents = prior.encode(x)
+        noised = prior.scheduler.add_noise(latents, noise.to(latents).expand_as(latents), torch.full((len(x),), time, device=x.device))
+        seen = []
+        hook = middle.register_forward_hook(lambda module, inputs, output: seen.append(output))
+        try:
+            prior.call(noised, torch.full((len(x),), time, device=x.device), torch.full((len(x),), prior.null_id, device=x.device))
+        finally:
+            hook.remove()
+        return seen[0].mean(1) if seen[0].ndim == 3 else seen[0].mean((2, 3))
+
+    return activations

@@ -67,7 +67,9 @@ def typed(column: str, value) -> str | int | float | None:
     if value is None or value == "":
         return None
     try:
-        value = int(value) if column in INTEGERS else float(f"{float(value):.6g}") if column in NUMBERS else str(value)
+        if column in INTEGERS | NUMBERS and (not math.isfinite(float(value)) or (column in INTEGERS and float(value) != int(float(value)))):
+            raise ValueError
+        value = int(float(value)) if column in INTEGERS else float(f"{float(value):.6g}") if column in NUMBERS else str(value)
     except (TypeError, ValueError):
         raise ValueError(f"{column} is {value!r}, but it must be {'a whole number' if column in INTEGERS else 'a number'}: correct it in record(...).") from None
     if column in CHOICES and value not in CHOICES[column]:
@@ -229,11 +231,12 @@ def style() -> None:
 
 # %% ../nbs/04_records.ipynb #6517bf76
 def table(rows: Iterable[dict]) -> str:
-    "A Markdown table of `summarise(rows)`: a line a setting, accuracy as mean ± half the 95 % interval, in percent."
-    lines = []
-    for row in summarise(rows):
+    "A Markdown table of `summarise(rows)`: a line a setting (and notebook, where there are several), accuracy as mean ± half the 95 % interval, in percent."
+    lines, summary = [], summarise(rows)
+    for row in summary:
         accuracy = f"{row['mean']:.1f}" + (f" ± {row['ci95']:.1f}" if row["ci95"] is not None else "")
         cells = {name: "" if row[name] is None else f"{row[name]:g}" if name == "real_share" else str(row[name]) for name in SETTING}
+        cells |= {"notebook": row["notebook"] or ""} if len({other["notebook"] for other in summary}) > 1 else {}
         lines.append(cells | {"method": METHODS.get(row["method"], row["method"]), "seeds": str(row["seeds"]), "accuracy": accuracy})
     if not lines:
         return "no rows yet"

@@ -15,8 +15,8 @@ from .features import FeatureMap, extract
 from .nopt import Target, greedy_rows
 
 # %% auto #0
-__all__ = ['check_budget', 'select_random', 'herd', 'cover', 'centres', 'by_class', 'select_herding', 'select_kcenter',
-           'select_kmeans', 'select_residual', 'check_residual']
+__all__ = ['check_budget', 'check_count', 'select_random', 'herd', 'cover', 'centres', 'by_class', 'select_herding',
+           'select_kcenter', 'select_kmeans', 'select_residual', 'check_residual']
 
 # %% ../nbs/32_selection.ipynb #024bdb83
 def check_budget(images: ImageSet, ipc: int) -> None:
@@ -29,6 +29,12 @@ def check_budget(images: ImageSet, ipc: int) -> None:
         raise ValueError(f"ipc is {ipc}, but class {name!r} has only {least} images: lower ipc.")
 
 
+def check_count(features: Tensor, count: int) -> None:
+    "Raise ValueError unless `features` has at least `count` rows, and `count` is at least 1."
+    if not 1 <= count <= len(features):
+        raise ValueError(f"count is {count}, but it must lie between 1 and {len(features)}, the rows of features: lower or raise it.")
+
+
 def select_random(images: ImageSet, ipc: int, *, seed: int = 0) -> Tensor:
     "Positions of `ipc` random images of each class, class by class; every prefix of a class is a random set too."
     check_budget(images, ipc)
@@ -36,7 +42,10 @@ def select_random(images: ImageSet, ipc: int, *, seed: int = 0) -> Tensor:
 
 # %% ../nbs/32_selection.ipynb #f2c258ba
 def herd(features: Tensor, count: int) -> Tensor:
-    "Rows in herding order: each next one brings the running mean closest to the mean of all (Welling 2009; as in Rebuffi et al. 2017, arXiv 1611.07725, eq. 4)."
+    """Positions (count,) of rows of `features` (n, d) in herding order: each next one brings the running mean closest to the mean of all.
+
+    Welling 2009; as in Rebuffi et al. 2017, arXiv 1611.07725, Algorithm 4. Raises ValueError for a count above n."""
+    check_count(features, count)
     mean, total = features.mean(0), torch.zeros_like(features[0])
     free, chosen = torch.ones(len(features), dtype=torch.bool, device=features.device), []
     for k in range(1, count + 1):
@@ -48,7 +57,10 @@ def herd(features: Tensor, count: int) -> Tensor:
 
 # %% ../nbs/32_selection.ipynb #c681e72c
 def cover(features: Tensor, count: int) -> Tensor:
-    "Rows by greedy k-center, from the one nearest the mean: each next one is farthest from those chosen (Sener and Savarese 2018, arXiv 1708.00489)."
+    """Positions (count,) of rows of `features` (n, d) by greedy k-center, from the one nearest the mean: each next one is farthest from those chosen.
+
+    Sener and Savarese 2018, arXiv 1708.00489. Raises ValueError for a count above n."""
+    check_count(features, count)
     free = torch.ones(len(features), dtype=torch.bool, device=features.device)
     nearest = torch.full((len(features),), float("inf"), device=features.device)
     j, chosen = int((features - features.mean(0)).square().sum(1).argmin()), []
@@ -61,7 +73,10 @@ def cover(features: Tensor, count: int) -> Tensor:
 
 # %% ../nbs/32_selection.ipynb #6c6b2c0a
 def centres(features: Tensor, count: int) -> Tensor:
-    "Rows nearest to the k-means centres, largest cluster first, each row once."
+    """Positions (count,) of the rows of `features` (n, d) nearest to the k-means centres, largest cluster first, each row once.
+
+    Raises ValueError for a count above n."""
+    check_count(features, count)
     from sklearn.cluster import KMeans
 
     fit = KMeans(count, n_init=1, random_state=0).fit(features.cpu().numpy())

@@ -61,7 +61,7 @@ class Protocol:
 PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (
     Protocol("convnet3"),
     Protocol("convnet3_plain", epochs=300, transforms=()),
-    Protocol("cpu", options=(("width", 64),), epochs=150, most_steps=2000, lr=0.03, milestones=(0.6, 0.85), decay=0.2, transforms=()),
+    Protocol("cpu", options=(("width", 64),), epochs=300, most_steps=200, batch_size=128, lr=0.02, milestones=(0.6, 0.85), decay=0.2),
     Protocol("quick", options=(("width", 32),), epochs=300, most_steps=600, lr=0.03, milestones=(0.6, 0.85), decay=0.2, transforms=()),
 )}
 
@@ -327,9 +327,9 @@ def non_inferior(result: Evaluation | Sequence[float], reference: Evaluation | S
 
 def check_comparison(result, reference, margin: float, level: float) -> list[list[float]]:
     "The accuracies of both sides; raise ValueError unless they can be compared."
-    protocols = [(side.protocol, side.network) for side in (result, reference) if isinstance(side, Evaluation)]
+    protocols = [(side.protocol, side.network, f"matched by {side.matched}") for side in (result, reference) if isinstance(side, Evaluation)]
     if len(set(protocols)) > 1:
-        raise ValueError(f"result and reference were made with {' and '.join(' '.join(p) for p in protocols)}: use one protocol and network for both.")
+        raise ValueError(f"result and reference were made with {' and '.join(' '.join(p) for p in protocols)}: use one protocol, network and matching for both.")
     sides = [list(side.accuracies if isinstance(side, Evaluation) else side) for side in (result, reference)]
     if min(map(len, sides)) < 2:
         raise ValueError(f"result has {len(sides[0])} accuracies and reference {len(sides[1])}, but each needs at least 2: run more seeds.")
