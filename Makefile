@@ -8,9 +8,9 @@ export JUPYTER_PATH := $(CURDIR)/.venv/share/jupyter
 
 .PHONY: demo cpu gpu test lab env export clean
 
-# The committed runs are fresh: --force does the main one again. One thread: the digits are too small for more.
+# The committed runs are fresh: --force does them again.
 demo: env
-	OMP_NUM_THREADS=1 .venv/bin/dsco reproduce quick --force --only 50_benchmark
+	.venv/bin/dsco reproduce quick --force
 
 cpu gpu: env
 	.venv/bin/dsco reproduce $@
