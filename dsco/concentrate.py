@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +26,17 @@ from .data import ImageSet, cache_folder, check_images, check_labels, image_grid
 from .discrepancy import OBJECTIVES
 from .doping import choose_share, predicted_share, real_counts
 from .features import FeatureMap, extract, random_features, trajectory_features
-from .nopt import Target, greedy_rows, make_target, optimise_noise, pool_features, prefix_sizes
+from .nopt import Target, greedy_rows, make_target, optimise_noise, pool_features, prefix_sizes, target_rows
 from .prior import Prior, fingerprint
-from .selection import select_residual
+from .selection import centres, select_residual
 from .training import Protocol, evaluate, find_protocol
 
 # %% auto #0
 __all__ = ['LEAST', 'ConcentratedSet', 'check_set', 'to_picture', 'merge_sets', 'join', 'merge_configs', 'class_folder',
            'write_images', 'preview', 'dataset_card', 'save_set', 'holds_set', 'load_set', 'read_images', 'Recipe',
-           'make_recipe', 'default_features', 'Aim', 'make_aim', 'start_noise', 'with_company', 'even_chunk',
-           'weights_fingerprint', 'features_fingerprint', 'search_file', 'Maker', 'network_calls', 'auto_share',
-           'concentrate', 'method_name', 'check_concentrate', 'check_data']
+           'make_recipe', 'default_features', 'Aim', 'make_aim', 'start_noise', 'noise_of_samples', 'noise_of_real',
+           'with_company', 'even_chunk', 'weights_fingerprint', 'features_fingerprint', 'search_file', 'Maker',
+           'network_calls', 'auto_share', 'concentrate', 'method_name', 'check_concentrate', 'check_data']
 
 # %% ../nbs/33_concentrate.ipynb #f0b095e9
 class ConcentratedSet(VisionDataset):
@@ -285,7 +285,8 @@ class Recipe:
     """Everything that decides what `concentrate` makes.
 
     `ipc`: images a class; `updates`: of the noise, at most; `steps`: sampler steps while optimising; `render_steps`:
-    when the final images are rendered; `pool`: candidates a class for the greedy start, as a multiple of ipc (at least 50);
+    when the final images are rendered; `start`: "real", at the noise of chosen real images, or "pool", at samples chosen from a pool (data-free always);
+    `pool`: candidates a class for that choice, as a multiple of ipc (at least 50);
     `reference`: prior samples a class that stand for the data when there is none; `lr`, `penalty`: of the noise search;
     `held_out`: share of the images kept for choosing the best iterate; `trial_…`: shares, protocol and seeds tried by doping="auto"."""
 
@@ -295,6 +296,7 @@ class Recipe:
     steps: int = 5
     render_steps: int = 5
     guidance: float = 1.0
+    start: str = "real"
     pool: int = 10
     reference: int = 500
     objective: str = "energy"
@@ -324,6 +326,8 @@ class Recipe:
         find_protocol(self.trial_protocol)
         if not 0 < self.held_out < 1:
             raise ValueError(f"held_out is {self.held_out}, but it must lie between 0 and 1: try 0.2.")
+        if self.start not in ("real", "pool"):
+            raise ValueError(f"start is {self.start!r}, but it must be 'real' or 'pool': choose one.")
         if self.objective not in OBJECTIVES:
             raise ValueError(f"objective is {self.objective!r}, but the objectives are {', '.join(OBJECTIVES)}: name one of them.")
 
@@ -348,11 +352,12 @@ def default_features(images: ImageSet, *, networks: int = 1, random: int = 1, st
 # %% ../nbs/33_concentrate.ipynb #f8a04f55
 @dataclass(frozen=True)
 class Aim:
-    "What a search works towards: the target, its held-out twin, and the kernel target of the greedy start."
+    "What a search works towards: the target, its held-out twin, the kernel target of the start, and the images the target was made from."
 
     target: Target
     held_out: Target
     start: Target
+    fit: ImageSet
 
 
 def make_aim(images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recipe, *, device: str | torch.device = "cpu") -> Aim:
@@ -360,18 +365,34 @@ def make_aim(images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recip
     fit, held = (ImageSet(part.images.to(device), part.labels, part.classes, part.statistics) for part in images.split(recipe.held_out, seed=recipe.seed))
     target = make_target(fit, feature_maps, objective=recipe.objective)
     start = target if recipe.objective == "energy" else make_target(fit, feature_maps, objective="energy")
-    return Aim(target, make_target(held, feature_maps, objective=recipe.objective), start)
+    return Aim(target, make_target(held, feature_maps, objective=recipe.objective), start, fit)
 
-# %% ../nbs/33_concentrate.ipynb #1c15bd7c
+# %% ../nbs/33_concentrate.ipynb #847d5d77
 def start_noise(prior: Prior, aim: Aim, recipe: Recipe, labels: Sequence[int], *, progress: bool = True) -> tuple[Tensor, Tensor]:
-    "Noise and labels of the greedy choice from a pool of candidates for each class in `labels`."
-    chosen = []
-    for label in labels:
-        pool_labels = torch.full((recipe.pool_size,), label)
-        z = prior.noise(pool_labels, seed=stable_seed(recipe.seed, "pool"))
-        features = pool_features(prior, z, pool_labels, aim.start.feature_maps, steps=recipe.steps, guidance=recipe.guidance, progress=progress)
-        chosen.append(z[greedy_rows(aim.start, label, features, recipe.ipc).to(z.device)])
-    return torch.cat(chosen), torch.tensor(list(labels)).repeat_interleave(recipe.ipc)
+    "Noise and labels of `ipc` images of each class in `labels` to start from, class by class."
+    def one_class(label: int) -> Tensor:
+        enough = len(target_rows(aim.fit, label, aim.start.objective)) >= recipe.ipc
+        return noise_of_real(prior, aim, recipe.ipc, label) if recipe.start == "real" and enough else noise_of_samples(prior, aim, recipe, label, progress=progress)
+
+    return torch.cat([one_class(label) for label in labels]), torch.tensor(list(labels)).repeat_interleave(recipe.ipc)
+
+
+def noise_of_samples(prior: Prior, aim: Aim, recipe: Recipe, label: int, *, progress: bool = True) -> Tensor:
+    "Noise of the greedy choice from a pool of samples of one class."
+    labels = torch.full((recipe.pool_size,), label)
+    z = prior.noise(labels, seed=stable_seed(recipe.seed, "pool"))
+    features = pool_features(prior, z, labels, aim.start.feature_maps, steps=recipe.steps, guidance=recipe.guidance, progress=progress)
+    return z[greedy_rows(aim.start, label, features, recipe.ipc).to(z.device)]
+
+
+def noise_of_real(prior: Prior, aim: Aim, ipc: int, label: int) -> Tensor:
+    "Noise of the real images of one class nearest to the centres of k-means, in greedy order; every feature map counts the same."
+    features = [summary.values["points"] for summary in aim.start.summaries[label]]
+    joined = torch.cat([phi / (phi - phi.mean(0)).norm(dim=1).mean().clamp(min=1e-12) for phi in features], 1)
+    chosen = centres(joined, ipc).to(joined.device)
+    chosen = chosen[greedy_rows(aim.start, label, [phi[chosen] for phi in features], ipc).to(joined.device)].cpu()
+    rows = target_rows(aim.fit, label, aim.start.objective)[chosen]
+    return prior.invert(to_float(aim.fit.images[rows.to(aim.fit.images.device)]), torch.full((ipc,), label))
 
 # %% ../nbs/33_concentrate.ipynb #661d6834
 LEAST = 16
@@ -466,12 +487,13 @@ class Maker:
 
 
 def network_calls(recipe: Recipe, updates: int, *, chunks: int) -> int:
-    """Network calls spent on each image of the set: its share of the pool, the search, the final rendering.
+    """Network calls spent on each image of the set: the start (its inversion, or its share of the pool), the search, the final rendering.
 
     A step of an update is one call forward and, counted as two, one backward; a set in several chunks is rendered
     once more."""
     each = 2 if recipe.guidance != 1 else 1
-    return each * (recipe.steps * recipe.pool_size // recipe.ipc + (3 if chunks == 1 else 4) * recipe.steps * updates + recipe.render_steps)
+    start = 100 if recipe.start == "real" else each * recipe.steps * recipe.pool_size // recipe.ipc
+    return start + each * ((3 if chunks == 1 else 4) * recipe.steps * updates + recipe.render_steps)
 
 # %% ../nbs/33_concentrate.ipynb #ec6571a9
 def auto_share(make: Maker, feature_maps: Sequence[FeatureMap] | None = None) -> tuple[float, dict]:
@@ -492,7 +514,7 @@ def auto_share(make: Maker, feature_maps: Sequence[FeatureMap] | None = None) ->
     predicted = max(predicted_share(extract(phi, real), extract(phi, samples)) for phi in maps)
     return share, {"doping_scores": {str(s): v for s, v in scores.items()}, "doping_predicted": round(predicted, 3), "doping_validation_images": len(validation)}
 
-# %% ../nbs/33_concentrate.ipynb #847d5d77
+# %% ../nbs/33_concentrate.ipynb #3522486a
 def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None, doping: float | str = 0.0, seed: int = 0, feature_maps: Sequence[FeatureMap] | None = None,
                 shard: tuple[int, int] = (0, 1), chunk: int = 50, resume: bool = False, save_every: float = 60, progress: bool = True, **options) -> ConcentratedSet:
     """A set of `ipc` images a class that stands for `data`, or for the prior's own law when `data` is None.
@@ -504,6 +526,7 @@ def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None, doping:
     Raises TypeError or ValueError, naming the argument, before any work."""
     recipe = make_recipe(ipc, seed, options)
     check_concentrate(prior, recipe, data, doping, shard, feature_maps, chunk)
+    recipe = recipe if data is not None else replace(recipe, start="pool")
     started = time.perf_counter()
     images = data if data is not None else prior.sample(recipe.reference, seed=stable_seed(seed, "reference"), steps=recipe.render_steps, guidance=recipe.guidance, progress=progress)
     maps = list(feature_maps) if feature_maps is not None else default_features(images, seed=seed, device=prior.device, progress=progress)
@@ -519,7 +542,7 @@ def method_name(small: ConcentratedSet, recipe: Recipe, data: ImageSet | None) -
     "Name of the method in result tables."
     if small.real_share > 0:
         return "doped"
-    if recipe.updates == 0:
+    if recipe.updates == 0 and recipe.start == "pool":
         return "pool"
     return "nopt" if data is not None else "nopt_free"
 

@@ -22,9 +22,9 @@ from .features import FeatureMap, feature_batches
 from .prior import Prior
 
 # %% auto #0
-__all__ = ['Target', 'make_target', 'find_objective', 'class_losses', 'prefix_sizes', 'noise_gradient', 'peak_memory',
-           'shell_penalty', 'pool_features', 'greedy_order', 'greedy_rows', 'greedy_choice', 'NoiseSearch',
-           'optimise_noise']
+__all__ = ['Target', 'make_target', 'target_rows', 'find_objective', 'class_losses', 'prefix_sizes', 'noise_gradient',
+           'peak_memory', 'shell_penalty', 'pool_features', 'greedy_order', 'greedy_rows', 'greedy_choice',
+           'NoiseSearch', 'optimise_noise']
 
 # %% ../nbs/31_nopt.ipynb #583883c2
 @dataclass(frozen=True)
@@ -50,8 +50,13 @@ def make_target(images: ImageSet, feature_maps: Sequence[FeatureMap], *, objecti
         raise ValueError("feature_maps is empty, but at least one is needed: try [pixel_features()].")
     if missing := [name for name, n in zip(images.classes, images.counts.tolist()) if n == 0]:
         raise ValueError(f"images has no example of {', '.join(missing)}: every class needs a target.")
-    parts = [images.subset(shuffled(images.of_class(c), stable_seed("target", c))[: objective.points]) for c in range(len(images.classes))]
+    parts = [images.subset(target_rows(images, c, objective)) for c in range(len(images.classes))]
     return Target(list(feature_maps), objective, [[objective.summarise(feature_batches(f, part)) for f in feature_maps] for part in parts])
+
+
+def target_rows(images: ImageSet, label: int, objective: Objective) -> Tensor:
+    "Positions of the images of class `label` that `objective` looks at, in its order: random ones, as many as it keeps, or all."
+    return shuffled(images.of_class(label), stable_seed("target", label))[: objective.points]
 
 
 def find_objective(objective: str | Objective) -> Objective:

@@ -344,6 +344,23 @@ class Prior:
         parts = list(zip(z.split(chunk), labels.split(chunk)))
         return torch.cat([to_uint8(self.render(part, part_labels, **options)) for part, part_labels in tqdm(parts, desc="render", unit="chunk", disable=not progress or len(parts) < 4, leave=False)])
 
+    @torch.no_grad()
+    def invert(self, x: Tensor, labels: Tensor, *, steps: int = 100) -> Tensor:
+        """Noise from which the prior renders images close to `x`: float32 (N, *noise_shape), the sampler run backwards.
+
+        `x`: (N, C, H, W) in [-1, 1]; `labels`: int64 (N,). `steps`: network calls an image; the more, the closer.
+        DDIM inversion: Song et al. 2021, arXiv 2010.02502, section 4.3. Raises ValueError for images of another shape."""
+        from diffusers import DDIMInverseScheduler
+
+        if tuple(x.shape[1:]) != self.rendered_shape or len(x) != len(labels):
+            raise ValueError(f"x has shape {tuple(x.shape)} for {len(labels)} labels, but the prior renders {self.rendered_shape}: pass such images, one label each.")
+        scheduler = DDIMInverseScheduler.from_config(self.scheduler.config)
+        scheduler.set_timesteps(steps, device=self.device)
+        z, ids = self.encode(x.to(self.device)), self.class_ids[labels.cpu()].to(self.device)
+        for t in scheduler.timesteps:
+            z = scheduler.step(self.predict(z, t, ids, 1.0), t, z).prev_sample
+        return z
+
     def sample(self, per_class: int, *, seed: int = 0, first: int = 0, steps: int = 10, guidance: float = 1.0, sampler: str = "ddim", progress: bool = True) -> ImageSet:
         "A labelled set of `per_class` samples of every class, class by class."
         if per_class < 1:
