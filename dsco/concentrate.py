@@ -285,7 +285,7 @@ class Recipe:
     """Everything that decides what `concentrate` makes.
 
     `ipc`: images a class; `updates`: of the noise, at most; `steps`: sampler steps while optimising; `render_steps`:
-    when the final images are rendered; `start`: "real", at the noise of chosen real images, or "pool", at samples chosen from a pool (data-free always);
+    when the final images are rendered; `start`: "pool", at samples chosen from a pool, or "real", at the noise of chosen real images (not data-free);
     `pool`: candidates a class for that choice, as a multiple of ipc (at least 50);
     `reference`: prior samples a class that stand for the data when there is none; `lr`, `penalty`: of the noise search;
     `held_out`: share of the images kept for choosing the best iterate; `trial_…`: shares, protocol and seeds tried by doping="auto"."""
@@ -296,7 +296,7 @@ class Recipe:
     steps: int = 5
     render_steps: int = 5
     guidance: float = 1.0
-    start: str = "real"
+    start: str = "pool"
     pool: int = 10
     reference: int = 500
     objective: str = "energy"
@@ -526,7 +526,6 @@ def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None, doping:
     Raises TypeError or ValueError, naming the argument, before any work."""
     recipe = make_recipe(ipc, seed, options)
     check_concentrate(prior, recipe, data, doping, shard, feature_maps, chunk)
-    recipe = recipe if data is not None else replace(recipe, start="pool")
     started = time.perf_counter()
     images = data if data is not None else prior.sample(recipe.reference, seed=stable_seed(seed, "reference"), steps=recipe.render_steps, guidance=recipe.guidance, progress=progress)
     maps = list(feature_maps) if feature_maps is not None else default_features(images, seed=seed, device=prior.device, progress=progress)
@@ -560,6 +559,8 @@ def check_concentrate(prior: Prior, recipe: Recipe, data: ImageSet | None, dopin
     if doping != "auto" and not isinstance(doping, (int, float)):
         raise ValueError(f"doping is {doping!r}, but it must be a share between 0 and 1, or 'auto'.")
     if data is None:
+        if recipe.start != "pool":
+            raise ValueError(f"start is {recipe.start!r}, but there is no data to start from: pass data=, or leave start at 'pool'.")
         if doping != 0:
             raise ValueError(f"doping is {doping!r}, but there is no data to take real images from: pass data=, or leave doping at 0.")
     else:

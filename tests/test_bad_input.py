@@ -145,6 +145,7 @@ CASES = {
     "word for doping": (lambda t: t.concentrate(doping="some"), ValueError, ["doping", "'some'", "'auto'"]),
     "doping above one": (lambda t: t.concentrate(doping=2.0), ValueError, ["doping is 2.0"]),
     "more real images than there are": (lambda t: t.concentrate(ipc=20, doping=0.9), ValueError, ["doping=0.9", "ipc=20", "18"]),
+    "real start without data": (lambda t: t.concentrate(data=None, start="real"), ValueError, ["start", "no data"]),
     "doping without data": (lambda t: t.concentrate(data=None, doping=0.5), ValueError, ["doping is 0.5", "data="]),
     "shard out of range": (lambda t: t.concentrate(shard=(3, 3)), ValueError, ["shard is (3, 3)"]),
     "more shards than classes": (lambda t: t.concentrate(shard=(0, 11)), ValueError, ["shard is (0, 11)", "10"]),
