@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -106,10 +107,12 @@ def add_reproduce(commands) -> None:
 # %% ../nbs/61_cli.ipynb #e271378d
 def check_out(folder: Path) -> None:
     "Raise ValueError when saving a set in `folder` would mix it with other files. An older set may be replaced."
-    from dsco.concentrate import holds_set
+    from dsco.concentrate import strangers
+    from dsco.data import check_writable
 
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not holds_set(folder)):
+    if folder.is_file() or (folder.is_dir() and strangers(folder)):
         raise ValueError(f"--out is {str(folder)!r}, but that is there already and holds something else: name a new folder.")
+    check_writable(folder)
 
 
 def run_concentrate(words: argparse.Namespace) -> None:
@@ -132,7 +135,8 @@ def run_concentrate(words: argparse.Namespace) -> None:
     small.save(words.out)
     print(f"{small!r}\nsaved in {words.out}")
     if words.data:
-        print(f"next: dsco evaluate {words.out} --data {words.data}")
+        size = f" --size {words.size}" if words.size else ""
+        print(f"next: dsco evaluate {shlex.quote(words.out)} --data {shlex.quote(words.data)}{size}")
 
 
 def run_evaluate(words: argparse.Namespace) -> None:
@@ -190,6 +194,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain("interrupted: run the same command again to go on.", 130)
     except BAD_INPUT as error:
         return complain(error, 2)
+    except FloatingPointError as error:
+        return complain(error, 1)
     except RuntimeError as error:
         if type(error).__name__ != "RunError":
             raise

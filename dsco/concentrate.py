@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import operator
 import os
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from torch import Tensor
 from torchvision.datasets import VisionDataset
 
 import dsco
-from .data import ImageSet, cache_folder, check_images, check_labels, image_grid, open_image, stable_seed, to_float
+from .data import ImageSet, cache_folder, check_images, check_writable, check_labels, image_grid, open_image, stable_seed, to_float
 from .discrepancy import OBJECTIVES
 from .doping import choose_share, predicted_share, real_counts
 from .features import FeatureMap, extract, random_features, trajectory_features
@@ -33,10 +35,10 @@ from .training import Protocol, evaluate, find_protocol
 
 # %% auto #0
 __all__ = ['LEAST', 'ConcentratedSet', 'check_set', 'to_picture', 'merge_sets', 'join', 'merge_configs', 'class_folder',
-           'write_images', 'preview', 'dataset_card', 'save_set', 'holds_set', 'load_set', 'read_images', 'Recipe',
-           'make_recipe', 'default_features', 'Aim', 'make_aim', 'start_noise', 'noise_of_samples', 'noise_of_real',
-           'with_company', 'even_chunk', 'weights_fingerprint', 'features_fingerprint', 'search_file', 'Maker',
-           'network_calls', 'auto_share', 'concentrate', 'method_name', 'check_concentrate', 'check_data']
+           'write_images', 'preview', 'dataset_card', 'save_set', 'strangers', 'holds_set', 'load_set', 'read_images',
+           'Recipe', 'make_recipe', 'default_features', 'Aim', 'make_aim', 'start_noise', 'noise_of_samples',
+           'noise_of_real', 'with_company', 'even_chunk', 'weights_fingerprint', 'features_fingerprint', 'search_file',
+           'Maker', 'network_calls', 'auto_share', 'concentrate', 'method_name', 'check_concentrate', 'check_data']
 
 # %% ../nbs/33_concentrate.ipynb #f0b095e9
 class ConcentratedSet(VisionDataset):
@@ -85,7 +87,10 @@ class ConcentratedSet(VisionDataset):
         counts = torch.bincount(self.labels, minlength=len(self.classes))
         if not 1 <= ipc <= int(counts[counts > 0].min()):
             raise ValueError(f"ipc is {ipc}, but it must lie between 1 and {int(counts[counts > 0].min())}, the images a class has: lower or raise it.")
-        return self.take(torch.cat([(self.labels == c).nonzero().flatten()[:ipc] for c in range(len(self.classes))]))
+        small = self.take(torch.cat([(self.labels == c).nonzero().flatten()[:ipc] for c in range(len(self.classes))]))
+        small.config = {**self.config, "ipc": ipc, "prefix_of_ipc": self.ipc} if ipc < self.ipc else dict(self.config)
+        small.transform, small.target_transform = self.transform, self.target_transform
+        return small
 
     def save(self, folder: str | Path) -> Path:
         "Write the set to `folder` (see `save_set`); returns the folder."
@@ -114,6 +119,8 @@ def check_set(small: ConcentratedSet) -> None:
     check_labels(small.labels, len(small.images), small.classes)
     if len(small.origin) != len(small.images):
         raise ValueError(f"origin has {len(small.origin)} entries, but there are {len(small.images)} images: give one each.")
+    if small.soft_labels is not None and not (isinstance(small.soft_labels, Tensor) and small.soft_labels.is_floating_point() and small.soft_labels.isfinite().all()):
+        raise TypeError("soft_labels is no tensor of finite floats, but it must be: one probability an image and class.")
     if small.soft_labels is not None and small.soft_labels.shape != (len(small.images), len(small.classes)):
         raise ValueError(f"soft_labels has shape {tuple(small.soft_labels.shape)}, but it must be ({len(small.images)}, {len(small.classes)}): one row an image, one column a class.")
 
@@ -178,7 +185,7 @@ def write_images(small: ConcentratedSet, folder: Path) -> None:
 # %% ../nbs/33_concentrate.ipynb #509b737e
 def preview(small: ConcentratedSet, *, columns: int = 10) -> Image.Image:
     "The first images of every class, one class a row (at most 20 classes)."
-    rows = [(small.labels == c).nonzero().flatten()[:columns] for c in range(min(20, len(small.classes)))]
+    rows = [(small.labels == c).nonzero().flatten()[:columns] for c in small.labels.unique()[:20]]
     width = max(len(row) for row in rows)
     blank = torch.full_like(small.images[:1], 255)
     images = [torch.cat([small.images[row], blank.repeat(width - len(row), 1, 1, 1)]) for row in rows]
@@ -215,15 +222,15 @@ small = ConcentratedSet.load("{name}")
 ```
 """
 
-# %% ../nbs/33_concentrate.ipynb #e9d55c9c
+# %% ../nbs/33_concentrate.ipynb #bfe1f645
 def save_set(small: ConcentratedSet, folder: Path) -> Path:
     """Write an ImageFolder tree of PNG files with metadata.jsonl, config.json, README.md and preview.png.
 
     Soft labels go to soft_labels.safetensors. The folder appears complete or not at all; an existing one is replaced
     only if it holds a set, else FileExistsError."""
     folder = Path(folder)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not holds_set(folder)):
-        raise FileExistsError(f"folder is {str(folder)!r}, which exists and is not a saved set: choose another one, or empty it.")
+    if folder.is_file() or (folder.is_dir() and (strange := strangers(folder))):
+        raise FileExistsError(f"folder is {str(folder)!r}, which is not a saved set, or holds more than one ({'a file' if folder.is_file() else strange[0]}): choose another one, or empty it.")
     final = folder.resolve()
     temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -242,11 +249,22 @@ def save_set(small: ConcentratedSet, folder: Path) -> Path:
     return folder
 
 
+def strangers(folder: Path) -> list[str]:
+    "Files in `folder` that no saved set put there, sorted; all of them where there is no set."
+    own = {"config.json", "metadata.jsonl", "README.md", "preview.png", "soft_labels.safetensors"}
+    if holds_set(folder):
+        with suppress(ValueError, KeyError, TypeError):
+            own |= {json.loads(line)["file_name"] for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").split("\n") if line}
+    else:
+        own = set()
+    return sorted(name for path in folder.rglob("*") if path.is_file() and (name := path.relative_to(folder).as_posix()) not in own)
+
+
 def holds_set(folder: Path) -> bool:
     "Whether `folder` has the two files that every saved set has."
     return (folder / "config.json").is_file() and (folder / "metadata.jsonl").is_file()
 
-# %% ../nbs/33_concentrate.ipynb #bfe1f645
+# %% ../nbs/33_concentrate.ipynb #3522486a
 def load_set(folder: Path) -> ConcentratedSet:
     "A set written by `save_set`; raises FileNotFoundError or ValueError, naming the file, when something is missing or broken."
     folder = Path(folder)
@@ -254,7 +272,7 @@ def load_set(folder: Path) -> ConcentratedSet:
         raise FileNotFoundError(f"folder is {str(folder)!r}, which has no config.json and metadata.jsonl: pass one written by ConcentratedSet.save.")
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").split("\n") if line]
         classes, shape = config["classes"], config["shape"]
         labels, origin = torch.tensor([row["label"] for row in rows]), [row["origin"] for row in rows]
         files = [folder / row["file_name"] for row in rows]
@@ -337,7 +355,7 @@ def make_recipe(ipc: int, seed: int, options: dict) -> Recipe:
     known = [field.name for field in fields(Recipe) if field.name not in ("ipc", "seed")]
     if unknown := [name for name in options if name not in known]:
         raise TypeError(f"{unknown[0]} is no option of concentrate, which has {', '.join(known)}: correct the name.")
-    recipe = Recipe(ipc=ipc, seed=seed, **options)
+    recipe = Recipe(ipc=operator.index(ipc) if hasattr(ipc, "__index__") else ipc, seed=operator.index(seed), **options)
     recipe.check()
     return recipe
 
@@ -509,12 +527,15 @@ def auto_share(make: Maker, feature_maps: Sequence[FeatureMap] | None = None) ->
     possible = [count / recipe.ipc for count in counts if count <= int(fit.counts.min())]
     share, scores = choose_share(trial, lambda small: evaluate(small, validation, protocol=recipe.trial_protocol, seeds=recipe.trial_seeds, progress=make.progress).accuracies, possible)
     few = int(validation.counts.min())
+    report = {"doping_scores": {str(s): v for s, v in scores.items()}, "doping_validation_images": len(validation)}
+    if few * classes < 5:
+        return share, report  # too few to predict from
     real = validation.subset(torch.cat([validation.of_class(c)[:few] for c in range(classes)]))
     samples = make.prior.sample(few, seed=stable_seed(recipe.seed, "share"), steps=recipe.render_steps, guidance=recipe.guidance, progress=False)
     predicted = max(predicted_share(extract(phi, real), extract(phi, samples)) for phi in maps)
-    return share, {"doping_scores": {str(s): v for s, v in scores.items()}, "doping_predicted": round(predicted, 3), "doping_validation_images": len(validation)}
+    return share, {**report, "doping_predicted": round(predicted, 3)}
 
-# %% ../nbs/33_concentrate.ipynb #3522486a
+# %% ../nbs/33_concentrate.ipynb #5d0b1353
 def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None, doping: float | str = 0.0, seed: int = 0, feature_maps: Sequence[FeatureMap] | None = None,
                 shard: tuple[int, int] = (0, 1), chunk: int = 50, resume: bool = False, save_every: float = 60, progress: bool = True, **options) -> ConcentratedSet:
     """A set of `ipc` images a class that stands for `data`, or for the prior's own law when `data` is None.
@@ -526,6 +547,8 @@ def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None, doping:
     Raises TypeError or ValueError, naming the argument, before any work."""
     recipe = make_recipe(ipc, seed, options)
     check_concentrate(prior, recipe, data, doping, shard, feature_maps, chunk)
+    if resume:
+        check_writable(cache_folder("searches"))
     started = time.perf_counter()
     images = data if data is not None else prior.sample(recipe.reference, seed=stable_seed(seed, "reference"), steps=recipe.render_steps, guidance=recipe.guidance, progress=progress)
     maps = list(feature_maps) if feature_maps is not None else default_features(images, seed=seed, device=prior.device, progress=progress)

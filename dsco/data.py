@@ -20,11 +20,11 @@ from torch import Tensor
 
 # %% auto #0
 __all__ = ['IMAGE_SUFFIXES', 'FASHION_CLASSES', 'KNOWN', 'TRANSFORMS', 'to_float', 'to_uint8', 'stable_seed', 'ImageSet',
-           'check_images', 'check_labels', 'channel_statistics', 'shuffled', 'Data', 'cache_folder', 'data_root',
-           'load_digits', 'read_idx', 'load_mnist_like', 'from_torchvision', 'load_torchvision', 'open_image',
-           'resize_image', 'stack_images', 'class_folders', 'read_folder', 'load_folder', 'with_statistics',
-           'read_parquet', 'load_parquet', 'load_data', 'load_known', 'image_grid', 'show_images', 'jitter', 'crop',
-           'cutout', 'flip', 'scale', 'rotate', 'draw', 'warp', 'Augmentation']
+           'check_images', 'check_labels', 'channel_statistics', 'shuffled', 'Data', 'cache_folder', 'check_writable',
+           'data_root', 'load_digits', 'read_idx', 'load_mnist_like', 'from_torchvision', 'load_torchvision',
+           'open_image', 'resize_image', 'stack_images', 'class_folders', 'hidden', 'read_folder', 'load_folder',
+           'with_statistics', 'read_parquet', 'load_parquet', 'load_data', 'load_known', 'image_grid', 'show_images',
+           'jitter', 'crop', 'cutout', 'flip', 'scale', 'rotate', 'draw', 'warp', 'Augmentation']
 
 # %% ../nbs/00_data.ipynb #44d72b7a
 def to_float(images: Tensor) -> Tensor:
@@ -124,6 +124,8 @@ def check_labels(labels: Tensor, n: int, classes: list[str]) -> None:
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != (n,):
         found = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
         raise TypeError(f"labels is {found}, but it must be an int64 tensor of shape ({n},): one class index an image.")
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise TypeError(f"classes is {classes!r}, but it must be a list of names: write ['0', '1'], for example.")
     if len(set(classes)) != len(classes) or not classes:
         raise ValueError(f"classes is {list(classes)!r}, but it must be a non-empty list of different names: rename the repeated ones.")
     low, high = int(labels.min()), int(labels.max())
@@ -166,6 +168,13 @@ def cache_folder(*parts: str) -> Path:
     "The user's cache for dsco: `DSCO_CACHE`, else `~/.cache/dsco`."
     folder = os.environ.get("DSCO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dsco"
     return Path(folder).joinpath(*parts)
+
+
+def check_writable(folder: Path) -> None:
+    "Raise PermissionError, before any work, unless `folder` can be made and written to."
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"{folder} cannot be written, because {there} is {'read-only' if there.is_dir() else 'a file'}: choose another folder (the cache is set by DSCO_CACHE).")
 
 
 def data_root(root: str | Path | None = None) -> Path | None:
@@ -302,11 +311,16 @@ def class_folders(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
+def hidden(path: Path, folder: Path) -> bool:
+    "Whether a file below `folder`, or a folder on the way to it, has a name that starts with a dot."
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
 def read_folder(folder: Path, classes: list[str], size: int | None) -> tuple[Tensor, Tensor]:
     "Images and labels of an ImageFolder tree whose class folders are `classes`."
     pictures, labels, names = [], [], []
     for label, name in enumerate(classes):
-        files = sorted(p for p in (folder / name).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES) if (folder / name).is_dir() else []
+        files = sorted(p for p in (folder / name).rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not hidden(p, folder)) if (folder / name).is_dir() else []
         if not files:
             raise ValueError(f"class {name!r} has no images in {folder / name}: add some, or remove the folder from every split.")
         for file in files:

@@ -168,7 +168,7 @@ def backbone_features(name: str = "resnet18", *, weights: str | None = "DEFAULT"
     if name not in known:
         raise ValueError(f"name is {name!r}, but torchvision has no such classifier: try resnet18, convnext_tiny or another of its {len(known)}.")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         network = torchvision.models.get_model(name, weights=weights)
     return Backbone(network, size).eval().requires_grad_(False)
 

@@ -143,5 +143,5 @@ def build_network(name: str, shape: tuple[int, int, int], classes: int, *, seed:
     if name not in NETWORKS:
         raise ValueError(f"name is {name!r}, but the networks are {', '.join(NETWORKS)}.")
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed a GPU, for good
         return NETWORKS[name](shape, classes, **options)

@@ -9,6 +9,7 @@ import copy
 import hashlib
 import json
 import math
+import operator
 import os
 import shutil
 import time
@@ -21,12 +22,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
-from .data import ImageSet, cache_folder, stable_seed, to_float, to_uint8
+from .data import ImageSet, cache_folder, check_writable, stable_seed, to_float, to_uint8
 
 # %% auto #0
 __all__ = ['ARCHITECTURES', 'SAMPLERS', 'noise_schedule', 'default_device', 'build_dit', 'build_unet', 'velocity_loss',
            'warm_cosine', 'follow', 'fold_of', 'untrained', 'Fit', 'trajectory', 'Prior', 'check_render', 'save_prior',
-           'component_name', 'load_prior', 'load_saved', 'fingerprint', 'fit_prior', 'check_fit', 'prior_features']
+           'component_name', 'load_prior', 'load_saved', 'fingerprint', 'fit_prior', 'default_patch', 'check_fit',
+           'prior_features']
 
 # %% ../nbs/30_prior.ipynb #a559e877
 def noise_schedule():
@@ -99,7 +101,7 @@ def fold_of(recipe: dict) -> int:
 def untrained(images: ImageSet, recipe: dict) -> nn.Module:
     "The untrained network of a recipe for `images`; the recipe's seed decides its weights."
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stable_seed(recipe["seed"], "weights"))
+        torch.default_generator.manual_seed(stable_seed(recipe["seed"], "weights"))
         return ARCHITECTURES[recipe["architecture"]](images.shape[0], images.shape[1], len(images.classes), **{name: recipe[name] for name in ("width", "depth", "patch")})
 
 
@@ -156,6 +158,8 @@ class Fit:
                 loss = self.advance(steps)
                 if self.step % 50 == 0 or self.step == steps:
                     self.losses.append((self.step, float(loss)))
+                    if not math.isfinite(self.losses[-1][1]):
+                        raise FloatingPointError(f"the loss is {self.losses[-1][1]} after {self.step} steps at lr={self.recipe['lr']}: lower lr.")
                     bar.set_postfix(loss=f"{self.losses[-1][1]:.3f}")
                 bar.update()
                 self.seconds = time.perf_counter() - started
@@ -316,7 +320,7 @@ class Prior:
         DDIM: Song et al. 2021, arXiv 2010.02502, eq. 12 with σ = 0; "dpm": DPM-Solver++, arXiv 2211.01095."""
         check_render(self, z, labels, steps, sampler)
         scheduler = self.sampler(sampler, steps)
-        ids = self.class_ids[labels.cpu()].to(self.device)
+        ids = self.class_ids[labels.cpu().long()].to(self.device)
 
         def step(x: Tensor, t: Tensor) -> Tensor:
             return scheduler.step(self.predict(x, t, ids, guidance), t, x).prev_sample
@@ -352,11 +356,13 @@ class Prior:
         DDIM inversion: Song et al. 2021, arXiv 2010.02502, section 4.3. Raises ValueError for images of another shape."""
         from diffusers import DDIMInverseScheduler
 
-        if tuple(x.shape[1:]) != self.rendered_shape or len(x) != len(labels):
-            raise ValueError(f"x has shape {tuple(x.shape)} for {len(labels)} labels, but the prior renders {self.rendered_shape}: pass such images, one label each.")
+        if tuple(x.shape[1:]) != self.rendered_shape:
+            raise ValueError(f"x has shape {tuple(x.shape)}, but the prior renders {self.rendered_shape}: pass such images.")
+        z = self.encode(x.to(self.device, self.dtype))
+        check_render(self, z, labels, steps, "ddim")
         scheduler = DDIMInverseScheduler.from_config(self.scheduler.config)
         scheduler.set_timesteps(steps, device=self.device)
-        z, ids = self.encode(x.to(self.device)), self.class_ids[labels.cpu()].to(self.device)
+        ids = self.class_ids[labels.cpu().long()].to(self.device)
         for t in scheduler.timesteps:
             z = scheduler.step(self.predict(z, t, ids, 1.0), t, z).prev_sample
         return z
@@ -406,8 +412,9 @@ def save_prior(prior: Prior, folder: Path) -> Path:
     A DiT with a VAE also gets the model_index.json with which diffusers' own DiTPipeline loads it. The folder
     appears complete or not at all; one that holds something else than a prior is left alone, with FileExistsError."""
     folder = Path(folder)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "prior.json").is_file()):
-        raise FileExistsError(f"folder is {str(folder)!r}, which exists and is not a saved prior: choose another one, or empty it.")
+    known = {"prior.json", "model_index.json", "scheduler", "transformer", "unet", "vae"}
+    if folder.is_file() or (folder.is_dir() and (strange := {path.name for path in folder.iterdir()} - known)):
+        raise FileExistsError(f"folder is {str(folder)!r}, which is not a saved prior, or holds more than one ({'a file' if folder.is_file() else sorted(strange)[0]}): choose another one, or empty it.")
     temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     kind = component_name(prior.network)
@@ -490,10 +497,13 @@ def fit_prior(images: ImageSet, *, minutes: float | None = None, steps: int | No
     """Train a class-conditional diffusion model on square `images` and return it as a `Prior`.
 
     Give `steps`, or `minutes` (turned into steps by timing the first few; the number is recorded, and only it
-    affects the result). `patch`: pixels a side of one token (None: a quarter of the image). `drop`: share of labels
+    affects the result). `patch`: pixels a side of one token (None: the largest that divides the image into at least 4 × 4). `drop`: share of labels
     hidden, for guidance. With `cache`, a finished prior is reused and an interrupted fit resumes from the user cache.
     Raises ValueError for images that are not square, an unknown architecture or a missing budget."""
-    patch = patch or max(1, images.shape[1] // 4)
+    seed = operator.index(seed)
+    if not isinstance(images, ImageSet):
+        raise TypeError(f"images is a {type(images).__name__}, but it must be an ImageSet: pass load_data(...).train, for example.")
+    patch = default_patch(images.shape[1], architecture) if patch is None else patch
     check_fit(images, minutes, steps, architecture, width, depth, patch)
     recipe = dict(architecture=architecture, width=width, depth=depth, patch=patch, batch_size=batch_size, lr=lr, drop=drop, seed=seed, data=fingerprint(images),
                   budget=f"{steps} steps" if steps else f"{minutes} minutes")
@@ -501,6 +511,8 @@ def fit_prior(images: ImageSet, *, minutes: float | None = None, steps: int | No
     folder = cache_folder("priors", key)
     if cache and (folder / "prior.json").is_file():
         return load_prior(folder, device=device)
+    if cache:
+        check_writable(folder)
     fit = Fit(untrained(images, recipe).to(default_device(device)), images, recipe, folder.with_suffix(".partial") if cache else None)
     fit.run(steps or fit.steps_in(minutes), progress=progress)
     prior = Prior(fit.ema, noise_schedule(), classes=images.classes, fold=fold_of(recipe), record=fit.record())
@@ -508,6 +520,12 @@ def fit_prior(images: ImageSet, *, minutes: float | None = None, steps: int | No
         save_prior(prior, folder)
         shutil.rmtree(folder.with_suffix(".partial"), ignore_errors=True)
     return prior
+
+
+def default_patch(side: int, architecture: str) -> int:
+    "The largest patch that divides `side` into 4 tokens or more, for a U-Net into an even number; 1 where there is none."
+    parts = 2 if architecture == "unet" else 1
+    return max((patch for patch in range(1, side // 4 + 1) if side % patch == 0 and side // patch % parts == 0), default=1)
 
 
 def check_fit(images: ImageSet, minutes: float | None, steps: int | None, architecture: str, width: int, depth: int, patch: int) -> None:

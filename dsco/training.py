@@ -243,7 +243,9 @@ def fast(network: nn.Module, pixels: int) -> nn.Module:
 
 # %% ../nbs/02_training.ipynb #5c55f2e7
 def check_evaluation(small, test: ImageSet, seeds: list[int], steps: int | None) -> None:
-    "Raise ValueError unless `small` can be trained on and compared on `test`."
+    "Raise TypeError or ValueError unless `small` can be trained on and compared on `test`."
+    if not isinstance(test, ImageSet):
+        raise TypeError(f"test is a {type(test).__name__}, but it must be an ImageSet: pass load_data(...).test, for example.")
     if tuple(small.images.shape[1:]) != test.shape:
         raise ValueError(f"small has images of {tuple(small.images.shape[1:])}, but test has {test.shape}: resize one of them.")
     if list(small.classes) != list(test.classes):
