@@ -8,14 +8,15 @@ import torch
 from PIL import Image
 
 from dsco import ConcentratedSet, ImageSet, Prior, concentrate, evaluate, load_data
-from dsco.data import Augmentation
+from dsco.data import Augmentation, check_writable
 from dsco.discrepancy import energy_distance, mmd
 from dsco.doping import choose_share, predicted_share, real_counts
 from dsco.features import random_features, trajectory_features
 from dsco.networks import build_network
 from dsco.nopt import greedy_order, make_target
+from dsco.prior import prior_features
 from dsco.records import make_rows, metric, record, save_figure
-from dsco.selection import select_herding, select_kcenter, select_random, select_residual
+from dsco.selection import herd, select_herding, select_kcenter, select_random, select_residual
 from dsco.training import find_protocol
 
 
@@ -156,11 +157,24 @@ CASES = {
     "data without a class": (lambda t: t.concentrate(data=t.without(3)), ValueError, ["data", "0 images"]),
     "origin of other length": (lambda t: ConcentratedSet(t.pixels, t.labels, t.classes, origin=["synthetic"]), ValueError, ["origin", "1 entries", "4 images"]),
     "soft labels of other shape": (lambda t: ConcentratedSet(t.pixels, t.labels, t.classes, soft_labels=torch.zeros(4, 3)), ValueError, ["soft_labels", "(4, 3)", "(4, 2)"]),
+    "soft labels of whole numbers": (lambda t: ConcentratedSet(t.pixels, t.labels, t.classes, soft_labels=torch.zeros(4, 2, dtype=torch.long)), TypeError, ["soft_labels", "floats"]),
+    "classes that are no list": (lambda t: ImageSet(t.pixels, t.labels, ("cat", "dog")), TypeError, ["classes", "list of names"]),
+    "class folder with one image": (lambda t: load_data(t.tree("a/1.png", "b/1.png", "b/2.png")), ValueError, ["'a'", "1 image"]),
+    "image of 16 bits": (lambda t: (Image.new("I;16", (8, 8)).save(t.tree("a/1.png", "a/2.png", "b/1.png", "b/2.png") / "a/2.png"), load_data(t.folder)), ValueError, ["2.png", "8 bits"]),
+    "training that diverges": (lambda t: Prior.fit(t.few, steps=50, lr=1e9, architecture="unet", width=8, depth=1, patch=1, cache=False, progress=False), FloatingPointError, ["loss", "lower lr"]),
+    "data with both splits": (lambda t: t.concentrate(data=load_data("digits")), TypeError, ["data", ".train"]),
+    "test with both splits": (lambda t: evaluate(t.set, load_data("digits")), TypeError, ["test", ".test"]),
+    "inverting images of another size": (lambda t: t.prior.invert(torch.zeros(1, 1, 4, 4), torch.tensor([0])), ValueError, ["x has shape", "(1, 8, 8)"]),
+    "time of no noise level": (lambda t: prior_features(t.prior, time=1000), ValueError, ["time is 1000"]),
+    "more rows than features": (lambda t: herd(torch.zeros(3, 2), 4), ValueError, ["count is 4", "3"]),
     "prefix too long": (lambda t: t.set.prefix(3), ValueError, ["ipc is 3", "2"]),
     "merge of the same classes": (lambda t: ConcentratedSet.merge([t.set, t.set]), ValueError, ["parts", "exactly one"]),
     "merge that lacks a class": (lambda t: ConcentratedSet.merge([t.set.take(torch.arange(10))]), ValueError, ["parts", "[0, 1, 2, 3, 4]"]),
     "merge of nothing": (lambda t: ConcentratedSet.merge([]), ValueError, ["parts", "0 sets"]),
     "save over other things": (lambda t: t.set.save(t.tree("a/1.png")), FileExistsError, ["folder", "not a saved set"]),
+    "save beside a note": (lambda t: ((t.saved() / "notes.txt").write_text("mine"), t.set.save(t.folder / "set")), FileExistsError, ["folder", "notes.txt"]),
+    "save a prior beside a note": (lambda t: ((t.prior.save_pretrained(t.folder / "prior") / "notes.txt").write_text("mine"), t.prior.save_pretrained(t.folder / "prior")), FileExistsError, ["folder", "notes.txt"]),
+    "save below a file": (lambda t: check_writable(t.tree("a/1.png") / "a/1.png/set"), PermissionError, ["a file", "another folder"]),
     "save over a model": (lambda t: t.set.save(t.not_a_set()), FileExistsError, ["folder", "model", "not a saved set"]),
     "save over a file": (lambda t: t.set.save(t.tree("a/1.png") / "a/1.png"), FileExistsError, ["folder", "1.png"]),
     "load what is no set": (lambda t: ConcentratedSet.load(t.folder), FileNotFoundError, ["folder", "config.json"]),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from dsco import ConcentratedSet, concentrate, load_data
@@ -213,3 +214,26 @@ def test_metadata_is_one_json_object_a_line(doped, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [row["label"] for row in rows] == doped.labels.tolist() and [row["origin"] for row in rows] == doped.origin
     assert all((tmp_path / "set" / row["file_name"]).is_file() and row["class"] == doped.classes[row["label"]] for row in rows)
+
+
+def test_a_late_shard_can_be_saved_and_its_card_shows_it(tmp_path):
+    labels = torch.arange(20, 25)
+    small = ConcentratedSet(torch.zeros(5, 1, 8, 8, dtype=torch.uint8), labels, [f"class {c}" for c in range(25)])
+    assert torch.equal(ConcentratedSet.load(small.save(tmp_path / "set")).labels, labels)
+    assert (tmp_path / "set/preview.png").is_file()
+
+
+def test_hidden_files_are_no_images(tmp_path):
+    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png", "a/.ipynb_checkpoints/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    (tmp_path / "a/._1.png").write_bytes(b"no image")
+    data = load_data(tmp_path)
+    assert len(data.train) + len(data.test) == 4
+    assert torch.equal(data.train.statistics[0], data.test.statistics[0])
+
+
+def test_a_prefix_says_its_own_size():
+    small = ConcentratedSet(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 0, 1, 1]), ["a", "b"], config={"ipc": 2}, transform=str)
+    first = small.prefix(1)
+    assert first.config["ipc"] == 1 and small.config["ipc"] == 2 and first.transform is str
