@@ -9,8 +9,6 @@ import hashlib
 import json
 import math
 import operator
-import os
-import shutil
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -24,7 +22,7 @@ from torch import Tensor
 from torchvision.datasets import VisionDataset
 
 import dsco
-from .data import ImageSet, cache_folder, check_images, check_writable, check_labels, image_grid, open_image, stable_seed, to_float
+from .data import ImageSet, cache_folder, check_images, check_writable, check_labels, image_grid, open_image, replacing, stable_seed, to_float
 from .discrepancy import OBJECTIVES
 from .doping import choose_share, predicted_share, real_counts
 from .features import FeatureMap, extract, random_features, trajectory_features
@@ -232,20 +230,16 @@ def save_set(small: ConcentratedSet, folder: Path) -> Path:
     if folder.is_file() or (folder.is_dir() and (strange := strangers(folder))):
         raise FileExistsError(f"folder is {str(folder)!r}, which is not a saved set, or holds more than one ({'a file' if folder.is_file() else strange[0]}): choose another one, or empty it.")
     final = folder.resolve()
-    temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    write_images(small, temporary)
     config = {"format": 1, "classes": small.classes, "shape": list(small.images.shape[1:]), **small.config}
-    (temporary / "config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
-    if small.soft_labels is not None:
-        from safetensors.torch import save_file
+    with replacing(final) as temporary:
+        write_images(small, temporary)
+        (temporary / "config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
+        if small.soft_labels is not None:
+            from safetensors.torch import save_file
 
-        save_file({"soft_labels": small.soft_labels.contiguous()}, temporary / "soft_labels.safetensors")
-    preview(small).save(temporary / "preview.png")
-    (temporary / "README.md").write_text(dataset_card(small, final.name), encoding="utf-8")
-    if final.exists():
-        shutil.rmtree(final)
-    temporary.replace(final)
+            save_file({"soft_labels": small.soft_labels.contiguous()}, temporary / "soft_labels.safetensors")
+        preview(small).save(temporary / "preview.png")
+        (temporary / "README.md").write_text(dataset_card(small, final.name), encoding="utf-8")
     return folder
 
 
@@ -389,8 +383,7 @@ def make_aim(images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recip
 def start_noise(prior: Prior, aim: Aim, recipe: Recipe, labels: Sequence[int], *, progress: bool = True) -> tuple[Tensor, Tensor]:
     "Noise and labels of `ipc` images of each class in `labels` to start from, class by class."
     def one_class(label: int) -> Tensor:
-        enough = len(target_rows(aim.fit, label, aim.start.objective)) >= recipe.ipc
-        return noise_of_real(prior, aim, recipe.ipc, label) if recipe.start == "real" and enough else noise_of_samples(prior, aim, recipe, label, progress=progress)
+        return noise_of_real(prior, aim, recipe.ipc, label) if recipe.start == "real" else noise_of_samples(prior, aim, recipe, label, progress=progress)
 
     return torch.cat([one_class(label) for label in labels]), torch.tensor(list(labels)).repeat_interleave(recipe.ipc)
 
@@ -599,5 +592,8 @@ def check_data(prior: Prior, recipe: Recipe, data: ImageSet, doping: float | str
     least, needed = int(data.counts.min()), 3 if doping == "auto" else 2
     if least < needed:
         raise ValueError(f"data has a class with {least} images, but at least {needed} are needed: add some, or leave the class out.")
+    left = int(least * (1 - recipe.held_out) * (0.8 if doping == "auto" else 1))
+    if recipe.start == "real" and left < recipe.ipc:
+        raise ValueError(f"start is 'real', but a class has only {left} images to start {recipe.ipc} from: leave start at 'pool', or lower ipc.")
     if doping != "auto":
         real_counts(recipe.ipc, doping, data.counts.tolist())

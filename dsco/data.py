@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,12 +21,13 @@ from PIL import Image
 from torch import Tensor
 
 # %% auto #0
-__all__ = ['IMAGE_SUFFIXES', 'FASHION_CLASSES', 'KNOWN', 'TRANSFORMS', 'to_float', 'to_uint8', 'stable_seed', 'ImageSet',
-           'check_images', 'check_labels', 'channel_statistics', 'shuffled', 'Data', 'cache_folder', 'check_writable',
-           'data_root', 'load_digits', 'read_idx', 'load_mnist_like', 'from_torchvision', 'load_torchvision',
-           'open_image', 'resize_image', 'stack_images', 'class_folders', 'hidden', 'read_folder', 'load_folder',
-           'with_statistics', 'read_parquet', 'load_parquet', 'load_data', 'load_known', 'image_grid', 'show_images',
-           'jitter', 'crop', 'cutout', 'flip', 'scale', 'rotate', 'draw', 'warp', 'Augmentation']
+__all__ = ['IMAGE_SUFFIXES', 'SPLITS', 'FASHION_CLASSES', 'KNOWN', 'TRANSFORMS', 'to_float', 'to_uint8', 'stable_seed',
+           'ImageSet', 'check_images', 'check_labels', 'channel_statistics', 'shuffled', 'Data', 'cache_folder',
+           'check_writable', 'replacing', 'remove', 'data_root', 'load_digits', 'read_idx', 'load_mnist_like',
+           'from_torchvision', 'load_torchvision', 'open_image', 'resize_image', 'stack_images', 'class_folders',
+           'hidden', 'read_folder', 'is_split', 'load_folder', 'with_statistics', 'read_parquet', 'holds_shards',
+           'load_parquet', 'load_data', 'load_known', 'image_grid', 'show_images', 'jitter', 'crop', 'cutout', 'flip',
+           'scale', 'rotate', 'draw', 'warp', 'Augmentation']
 
 # %% ../nbs/00_data.ipynb #44d72b7a
 def to_float(images: Tensor) -> Tensor:
@@ -147,7 +150,7 @@ def shuffled(items: Tensor, seed: int) -> Tensor:
     "`items` in a random order that depends on `seed` alone."
     return items[torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))]
 
-# %% ../nbs/00_data.ipynb #32cd16c2
+# %% ../nbs/00_data.ipynb #29b15088
 @dataclass(frozen=True)
 class Data:
     "A dataset: its `name`, its `train` and `test` splits."
@@ -175,6 +178,28 @@ def check_writable(folder: Path) -> None:
     there = next(place for place in (folder, *folder.parents) if place.exists())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(f"{folder} cannot be written, because {there} is {'read-only' if there.is_dir() else 'a file'}: choose another folder (the cache is set by DSCO_CACHE).")
+
+
+@contextmanager
+def replacing(final: Path) -> Iterator[Path]:
+    "A temporary name beside the file or folder `final`: put in its place when the block ends well, removed when it fails."
+    temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
+    remove(temporary)
+    try:
+        yield temporary
+        if final.is_dir():
+            shutil.rmtree(final)
+        temporary.replace(final)
+    finally:
+        remove(temporary)
+
+
+def remove(path: Path) -> None:
+    "Delete the file or folder `path`, if it is there."
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def data_root(root: str | Path | None = None) -> Path | None:
@@ -331,9 +356,17 @@ def read_folder(folder: Path, classes: list[str], size: int | None) -> tuple[Ten
     return stack_images(pictures, names), torch.tensor(labels)
 
 
+SPLITS = ("train", "test", "val", "valid", "validation")
+
+
+def is_split(folder: Path) -> bool:
+    "Whether `folder` is a split, not a class that bears the name of one: it holds class folders, or only splits lie beside it."
+    return folder.is_dir() and bool(class_folders(folder) or set(class_folders(folder.parent)) <= set(SPLITS))
+
+
 def load_folder(folder: Path, *, size: int | None = None) -> Data:
     "An ImageFolder tree: `train/` with `test/` or `val/` below it, else one tree of which a fixed fifth of each class is the test split."
-    train_folder = folder / "train" if (folder / "train").is_dir() else folder
+    train_folder = folder / "train" if is_split(folder / "train") else folder
     classes = class_folders(train_folder)
     if not classes:
         raise ValueError(f"{train_folder} has no class folders: put the images of each class in a folder of its own.")
@@ -345,7 +378,7 @@ def load_folder(folder: Path, *, size: int | None = None) -> Data:
         first, second = train.split(0.2)
         first = with_statistics(first)
         return Data(folder.name, first, ImageSet(second.images, second.labels, classes, first.statistics))
-    test_folder = next((folder / part for part in ("test", "val", "valid", "validation") if (folder / part).is_dir()), None)
+    test_folder = next((folder / part for part in SPLITS[1:] if (folder / part).is_dir()), None)
     if test_folder is None:
         raise FileNotFoundError(f"{folder} has train/ but neither test/ nor val/: add one, or pass {train_folder} to hold out a fifth.")
     if unknown := sorted(set(class_folders(test_folder)) - set(classes)):
@@ -395,9 +428,14 @@ def read_parquet(files: list[Path], size: int | None) -> tuple[Tensor, Tensor, l
     return stack_images(pictures, names), torch.tensor(labels), list(classes)
 
 
+def holds_shards(folder: Path) -> bool:
+    "Whether `folder` is a dataset in Parquet shards, and not a folder of images with some Parquet file in it."
+    return any(folder.rglob("train*.parquet")) or (any(folder.rglob("*.parquet")) and not class_folders(folder))
+
+
 def load_parquet(folder: Path, *, size: int | None = None) -> Data:
     "Parquet shards `train-*.parquet` and `test-*` or `val*-*.parquet`, in `folder` or its only subfolder that has some."
-    files = sorted(folder.rglob("*.parquet"))
+    files = sorted(file for file in folder.rglob("*.parquet") if file.name.startswith(("train", "test", "val")))
     if len(places := sorted({str(file.parent) for file in files})) > 1:
         raise ValueError(f"{folder} has Parquet shards in {' and '.join(places)}: pass one of these folders.")
     parts = {split: [f for f in files if f.name.startswith(prefixes)] for split, prefixes in (("train", ("train",)), ("test", ("test", "val")))}
@@ -411,7 +449,7 @@ def load_parquet(folder: Path, *, size: int | None = None) -> Data:
     train = ImageSet(images, labels, classes)
     return Data(folder.name, train, ImageSet(test_images, test_labels, classes, train.statistics))
 
-# %% ../nbs/00_data.ipynb #29b15088
+# %% ../nbs/00_data.ipynb #32cd16c2
 FASHION_CLASSES = ["T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 KNOWN = ("digits", "mnist", "fashion_mnist", "usps", "svhn", "cifar10", "cifar100")
 
@@ -430,7 +468,7 @@ def load_data(name: str | Path, *, root: str | Path | None = None, size: int | N
         return load_known(str(name), data_root(root))
     for folder in (Path(name), *((data_root(root) / name,) if data_root(root) else ())):
         if folder.is_dir():
-            return (load_parquet if any(folder.rglob("*.parquet")) else load_folder)(folder, size=size)
+            return (load_parquet if holds_shards(folder) else load_folder)(folder, size=size)
     raise ValueError(f"name is {str(name)!r}, which is neither a folder nor one of {', '.join(KNOWN)}.")
 
 

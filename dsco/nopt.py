@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .data import ImageSet, shuffled, stable_seed
+from .data import ImageSet, replacing, shuffled, stable_seed
 from .discrepancy import KernelObjective, Objective, OBJECTIVES, Summary
 from .features import FeatureMap, feature_batches
 from .prior import Prior
@@ -242,9 +241,8 @@ class NoiseSearch:
     def save(self, file: Path) -> None:
         "Write the state under a temporary name, then rename."
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-        torch.save({**vars(self), "z": self.z.detach()}, temporary)
-        temporary.replace(file)
+        with replacing(file) as temporary:
+            torch.save({**vars(self), "z": self.z.detach()}, temporary)
 
     @classmethod
     def load(cls, file: Path) -> NoiseSearch:

@@ -10,7 +10,6 @@ import hashlib
 import json
 import math
 import operator
-import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -22,13 +21,13 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
-from .data import ImageSet, cache_folder, check_writable, stable_seed, to_float, to_uint8
+from .data import ImageSet, cache_folder, check_writable, replacing, stable_seed, to_float, to_uint8
 
 # %% auto #0
 __all__ = ['ARCHITECTURES', 'SAMPLERS', 'noise_schedule', 'default_device', 'build_dit', 'build_unet', 'velocity_loss',
            'warm_cosine', 'follow', 'fold_of', 'untrained', 'Fit', 'trajectory', 'Prior', 'check_render', 'save_prior',
-           'component_name', 'load_prior', 'load_saved', 'fingerprint', 'fit_prior', 'default_patch', 'check_fit',
-           'prior_features']
+           'write_parts', 'component_name', 'load_prior', 'load_saved', 'fingerprint', 'fit_prior', 'default_patch',
+           'check_fit', 'prior_features']
 
 # %% ../nbs/30_prior.ipynb #a559e877
 def noise_schedule():
@@ -175,9 +174,8 @@ class Fit:
     def save(self) -> None:
         "Write the state under a temporary name, then rename."
         self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f"training.{os.getpid()}.tmp"
-        torch.save(self.state(), temporary)
-        temporary.replace(self.folder / "training.pt")
+        with replacing(self.folder / "training.pt") as temporary:
+            torch.save(self.state(), temporary)
 
     def resume(self) -> None:
         "Read the state back."
@@ -325,7 +323,8 @@ class Prior:
         def step(x: Tensor, t: Tensor) -> Tensor:
             return scheduler.step(self.predict(x, t, ids, guidance), t, x).prev_sample
 
-        return self.decode(trajectory(step, z.to(self.dtype), scheduler.timesteps, keep=keep)).clamp(-1, 1)
+        x = self.decode(trajectory(step, z.to(self.dtype), scheduler.timesteps, keep=keep))
+        return (x if x.dtype == torch.float64 else x.float()).clamp(-1, 1)
 
     def encode(self, x: Tensor) -> Tensor:
         "What the network works on, (N, *noise_shape), from images (N, C, H, W) in [-1, 1]: folded pixels, or the VAE's mean latents; differentiable."
@@ -365,7 +364,7 @@ class Prior:
         ids = self.class_ids[labels.cpu().long()].to(self.device)
         for t in scheduler.timesteps:
             z = scheduler.step(self.predict(z, t, ids, 1.0), t, z).prev_sample
-        return z
+        return z.to(x.dtype)
 
     def sample(self, per_class: int, *, seed: int = 0, first: int = 0, steps: int = 10, guidance: float = 1.0, sampler: str = "ddim", progress: bool = True) -> ImageSet:
         "A labelled set of `per_class` samples of every class, class by class."
@@ -398,8 +397,8 @@ def check_render(prior: Prior, z: Tensor, labels: Tensor, steps: int, sampler: s
         raise ValueError(f"labels has shape {tuple(labels.shape)}, but there are {len(z)} noises: give one label each.")
     if len(labels) and not (0 <= int(labels.min()) and int(labels.max()) < len(prior.classes)):
         raise ValueError(f"labels run from {int(labels.min())} to {int(labels.max())}, but the prior has {len(prior.classes)} classes: use 0 to {len(prior.classes) - 1}.")
-    if not 1 <= steps <= 1000:
-        raise ValueError(f"steps is {steps}, but it must be between 1 and 1000: 5 to 20 is usual.")
+    if not isinstance(steps, int) or not 1 <= steps <= 1000:
+        raise ValueError(f"steps is {steps!r}, but it must be a whole number between 1 and 1000: 5 to 20 is usual.")
     if sampler not in SAMPLERS:
         raise ValueError(f"sampler is {sampler!r}, but the samplers are {', '.join(SAMPLERS)}.")
     if sampler != "ddim" and z.requires_grad and torch.is_grad_enabled():
@@ -415,27 +414,28 @@ def save_prior(prior: Prior, folder: Path) -> Path:
     known = {"prior.json", "model_index.json", "scheduler", "transformer", "unet", "vae"}
     if folder.is_file() or (folder.is_dir() and (strange := {path.name for path in folder.iterdir()} - known)):
         raise FileExistsError(f"folder is {str(folder)!r}, which is not a saved prior, or holds more than one ({'a file' if folder.is_file() else sorted(strange)[0]}): choose another one, or empty it.")
-    temporary = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    with replacing(folder) as temporary:
+        write_parts(prior, temporary)
+        about = {"format": 1, "classes": prior.classes, "class_ids": prior.class_ids.tolist(), "fold": prior.fold, "record": prior.record}
+        (temporary / "prior.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
+    return folder
+
+
+def write_parts(prior: Prior, folder: Path) -> None:
+    "Network, scheduler and VAE in the diffusers layout."
     kind = component_name(prior.network)
     if prior.vae is not None and kind == "transformer":
         from diffusers import DiTPipeline
 
-        DiTPipeline(prior.network, prior.vae, prior.scheduler).save_pretrained(temporary)
-        index = json.loads((temporary / "model_index.json").read_text(encoding="utf-8"))
+        DiTPipeline(prior.network, prior.vae, prior.scheduler).save_pretrained(folder)
+        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
         index["id2label"] = dict(zip(map(str, prior.class_ids.tolist()), prior.classes))
-        (temporary / "model_index.json").write_text(json.dumps(index, indent=2, ensure_ascii=False), encoding="utf-8")
-    else:
-        prior.network.save_pretrained(temporary / kind)
-        prior.scheduler.save_pretrained(temporary / "scheduler")
-        if prior.vae is not None:
-            prior.vae.save_pretrained(temporary / "vae")
-    about = {"format": 1, "classes": prior.classes, "class_ids": prior.class_ids.tolist(), "fold": prior.fold, "record": prior.record}
-    (temporary / "prior.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
-    if folder.exists():
-        shutil.rmtree(folder)
-    temporary.replace(folder)
-    return folder
+        (folder / "model_index.json").write_text(json.dumps(index, indent=2, ensure_ascii=False), encoding="utf-8")
+        return
+    prior.network.save_pretrained(folder / kind)
+    prior.scheduler.save_pretrained(folder / "scheduler")
+    if prior.vae is not None:
+        prior.vae.save_pretrained(folder / "vae")
 
 
 def component_name(network: nn.Module) -> str:
@@ -471,11 +471,14 @@ def load_saved(folder: Path, classes: Sequence[str] | None, class_ids: Sequence[
     "A prior from a folder with prior.json."
     from diffusers import AutoencoderKL, DDIMScheduler, DiTTransformer2DModel, UNet2DModel
 
-    about = json.loads((folder / "prior.json").read_text(encoding="utf-8"))
     kind = "unet" if (folder / "unet").is_dir() else "transformer"
-    network = (UNet2DModel if kind == "unet" else DiTTransformer2DModel).from_pretrained(folder / kind, low_cpu_mem_usage=False)
-    vae = AutoencoderKL.from_pretrained(folder / "vae", low_cpu_mem_usage=False) if (folder / "vae").is_dir() else None
-    names = dict(zip(about["class_ids"], about["classes"]))
+    try:
+        about = json.loads((folder / "prior.json").read_text(encoding="utf-8"))
+        network = (UNet2DModel if kind == "unet" else DiTTransformer2DModel).from_pretrained(folder / kind, low_cpu_mem_usage=False)
+        vae = AutoencoderKL.from_pretrained(folder / "vae", low_cpu_mem_usage=False) if (folder / "vae").is_dir() else None
+        names = dict(zip(about["class_ids"], about["classes"]))
+    except Exception as error:  # each library below raises errors of its own for a damaged file
+        raise ValueError(f"{folder} holds a damaged prior ({str(error).splitlines()[0][:120]}): save it again, or delete the folder and fit it anew.") from error
     class_ids = list(names) if class_ids is None else list(class_ids)
     if unknown := [i for i in class_ids if i not in names]:
         raise ValueError(f"class_ids has {unknown[0]}, but the prior in {folder} knows {', '.join(f'{i} ({name})' for i, name in names.items())}: use those.")
@@ -504,7 +507,7 @@ def fit_prior(images: ImageSet, *, minutes: float | None = None, steps: int | No
     if not isinstance(images, ImageSet):
         raise TypeError(f"images is a {type(images).__name__}, but it must be an ImageSet: pass load_data(...).train, for example.")
     patch = default_patch(images.shape[1], architecture) if patch is None else patch
-    check_fit(images, minutes, steps, architecture, width, depth, patch)
+    check_fit(images, minutes, steps, architecture, width, depth, patch, drop)
     recipe = dict(architecture=architecture, width=width, depth=depth, patch=patch, batch_size=batch_size, lr=lr, drop=drop, seed=seed, data=fingerprint(images),
                   budget=f"{steps} steps" if steps else f"{minutes} minutes")
     key = hashlib.blake2b(json.dumps(recipe, sort_keys=True).encode(), digest_size=8).hexdigest()
@@ -528,7 +531,7 @@ def default_patch(side: int, architecture: str) -> int:
     return max((patch for patch in range(1, side // 4 + 1) if side % patch == 0 and side // patch % parts == 0), default=1)
 
 
-def check_fit(images: ImageSet, minutes: float | None, steps: int | None, architecture: str, width: int, depth: int, patch: int) -> None:
+def check_fit(images: ImageSet, minutes: float | None, steps: int | None, architecture: str, width: int, depth: int, patch: int, drop: float) -> None:
     "Raise ValueError, naming the argument, unless a prior can be fitted."
     _, h, w = images.shape
     if h != w:
@@ -536,6 +539,10 @@ def check_fit(images: ImageSet, minutes: float | None, steps: int | None, archit
     if (minutes is None) == (steps is None):
         raise ValueError(f"minutes is {minutes} and steps is {steps}, but exactly one of them must be given.")
     name, budget = ("steps", steps) if minutes is None else ("minutes", minutes)
+    if steps is not None and not isinstance(steps, int):
+        raise ValueError(f"steps is {steps!r}, but it must be a whole number: leave out the fraction.")
+    if not 0 <= drop < 1:
+        raise ValueError(f"drop is {drop}, but it is the share of labels hidden, from 0 to below 1: 0.1 is usual.")
     if budget <= 0:
         raise ValueError(f"{name} is {budget}, but the budget must be positive: give it time.")
     if architecture not in ARCHITECTURES:
@@ -563,7 +570,7 @@ def prior_features(prior: Prior, *, time: int = 100, seed: int = 0) -> Callable[
     noise = torch.randn(1, *prior.noise_shape, generator=torch.Generator().manual_seed(stable_seed(seed, "prior features")))
 
     def activations(x: Tensor) -> Tensor:
-        latents = prior.encode(x)
+        latents = prior.encode(x.to(prior.dtype))
         noised = prior.scheduler.add_noise(latents, noise.to(latents).expand_as(latents), torch.full((len(x),), time, device=x.device))
         seen = []
         hook = middle.register_forward_hook(lambda module, inputs, output: seen.append(output))
@@ -571,6 +578,6 @@ def prior_features(prior: Prior, *, time: int = 100, seed: int = 0) -> Callable[
             prior.call(noised, torch.full((len(x),), time, device=x.device), torch.full((len(x),), prior.null_id, device=x.device))
         finally:
             hook.remove()
-        return seen[0].mean(1) if seen[0].ndim == 3 else seen[0].mean((2, 3))
+        return (seen[0].mean(1) if seen[0].ndim == 3 else seen[0].mean((2, 3))).to(x.dtype)
 
     return activations

@@ -69,6 +69,13 @@ class Things:
         (self.folder / "model" / "config.json").write_text("{}")
         return self.folder / "model"
 
+    def damaged_prior(self) -> Path:
+        "A saved prior whose weights were cut short."
+        folder = self.prior.save_pretrained(self.folder / "prior")
+        weights = next(folder.rglob("*.safetensors"))
+        weights.write_bytes(weights.read_bytes()[:100])
+        return folder
+
     def concentrate(self, **options) -> ConcentratedSet:
         return concentrate(self.prior, **{"ipc": 1, "data": self.few, "feature_maps": self.maps, "progress": False, **options})
 
@@ -89,6 +96,12 @@ CASES = {
     "images of two sizes": (lambda t: load_data(t.mixed()), ValueError, ["2 sizes", "(9, 9)", "size="]),
     "corrupt Parquet": (lambda t: ([(t.folder / f"{split}-0.parquet").write_bytes(b"nothing") for split in ("train", "test")], load_data(t.folder)), ValueError, ["train-0.parquet", "Parquet", "again"]),
     "Parquet without a test part": (lambda t: ((t.folder / "train-0.parquet").write_bytes(b"nothing"), load_data(t.folder)), FileNotFoundError, ["test-*.parquet"]),
+    "splits without classes": (lambda t: load_data(t.tree("train/1.png", "test/1.png")), ValueError, ["train", "no class folders"]),
+    "fraction of a step": (lambda t: t.prior.render(t.z, t.z_labels, steps=2.5), ValueError, ["steps is 2.5"]),
+    "fraction of a training step": (lambda t: Prior.fit(t.few, steps=2.5, cache=False), ValueError, ["steps is 2.5"]),
+    "more labels hidden than there are": (lambda t: Prior.fit(t.few, steps=2, drop=2, cache=False), ValueError, ["drop is 2"]),
+    "damaged prior": (lambda t: Prior.from_pretrained(t.damaged_prior()), ValueError, ["prior", "damaged", "again"]),
+    "too few images to start from": (lambda t: t.concentrate(start="real", ipc=11), ValueError, ["start", "9 images", "11"]),
     "float images": (lambda t: ImageSet(t.pixels.float(), t.labels, t.classes), TypeError, ["images", "float32", "to_uint8"]),
     "images of three axes": (lambda t: ImageSet(t.pixels[0], t.labels, t.classes), ValueError, ["images", "(1, 8, 8)"]),
     "no images": (lambda t: ImageSet(t.pixels[:0], t.labels[:0], t.classes), ValueError, ["images", "empty"]),

@@ -1,5 +1,6 @@
 "Concentrated sets: on disk, in shards, interrupted, and cut short."
 import json
+import math
 import os
 import signal
 import subprocess
@@ -13,7 +14,8 @@ import torch
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from dsco import ConcentratedSet, concentrate, load_data
+from dsco import ConcentratedSet, Prior, concentrate, load_data
+from dsco.prior import prior_features
 from dsco.selection import select_random
 
 ROOT = Path(__file__).parent.parent
@@ -237,3 +239,49 @@ def test_a_prefix_says_its_own_size():
     small = ConcentratedSet(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 0, 1, 1]), ["a", "b"], config={"ipc": 2}, transform=str)
     first = small.prefix(1)
     assert first.config["ipc"] == 1 and small.config["ipc"] == 2 and first.transform is str
+
+
+def picture_tree(folder: Path, *names: str) -> Path:
+    "A folder with a small grey picture under each name."
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(folder / name)
+    return folder
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    "`train` is a split where it holds class folders, and a class where it holds images beside other classes."
+    assert load_data(picture_tree(tmp_path / "vehicles", "car/1.png", "car/2.png", "train/1.png", "train/2.png")).train.classes == ["car", "train"]
+    assert load_data(picture_tree(tmp_path / "splits", "train/car/1.png", "test/car/1.png")).train.classes == ["car"]
+
+
+def test_a_stray_parquet_file_does_not_hide_the_images(tmp_path):
+    "Some table among the pictures is not a dataset in Parquet shards."
+    folder = picture_tree(tmp_path, "train/car/1.png", "test/car/1.png")
+    (folder / "notes.parquet").write_bytes(b"no table")
+    assert load_data(folder).train.classes == ["car"]
+
+
+@pytest.mark.parametrize("thing, part", [("set", "dsco.concentrate.preview"), ("prior", "dsco.prior.component_name")])
+def test_a_save_that_fails_leaves_what_was_there(thing, part, doped, prior, tmp_path, monkeypatch):
+    "Whatever stops a save half-way: the old folder stays whole, and no temporary one remains."
+    save = (lambda: doped.save(tmp_path / "out")) if thing == "set" else (lambda: prior.save_pretrained(tmp_path / "out"))
+    save()
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    module, name = part.rsplit(".", 1)
+    monkeypatch.setattr(sys.modules[module], name, lambda *arguments: (_ for _ in ()).throw(OSError("no space left")))
+    with pytest.raises(OSError):
+        save()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+def test_a_prior_in_half_precision_makes_a_set(saved_prior, few, feature_maps):
+    "bfloat16 weights, as large priors have them: images and noise stay in single precision."
+    half = Prior.from_pretrained(saved_prior).to(torch.bfloat16)
+    small = concentrate(half, ipc=2, data=few, feature_maps=feature_maps, updates=2, progress=False)
+    assert half.dtype == torch.bfloat16 and len(small) == 20
+    history = [row[0] for row in small.config["history"]]
+    assert all(map(math.isfinite, history))
+    z, labels = half.noise(torch.arange(3)), torch.arange(3)
+    assert half.render(z, labels).dtype == half.invert(half.render(z, labels), labels, steps=3).dtype == torch.float32
+    assert prior_features(half)(half.render(z, labels)).dtype == torch.float32
