@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +21,7 @@ from tqdm.auto import tqdm
 
 import dsco
 from .concentrate import ConcentratedSet
-from .data import Augmentation, ImageSet, stable_seed, to_float, to_uint8
+from .data import Augmentation, ImageSet, replacing, stable_seed, to_float, to_uint8
 from .prior import fingerprint
 from .selection import select_random
 from .training import Evaluation, accuracy, batch_order, normalise
@@ -604,9 +603,8 @@ class Distillation:
         state = {"identity": self.identity(), "images": learned.images, "raw_rates": learned.raw_rates, "logits": learned.logits, "adam": self.adam.state_dict(),
                  "step": self.step, "history": self.history, "running_norm": self.running_norm, "seconds": self.seconds}
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-        torch.save(state, temporary)
-        temporary.replace(file)
+        with replacing(file) as temporary:
+            torch.save(state, temporary)
 
     def resume(self, file: Path) -> None:
         "Read a state written by `save`; raises ValueError when it belongs to another run."

@@ -10,6 +10,7 @@ import math
 import shutil
 import statistics
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -263,10 +264,12 @@ def evaluate(small, test: ImageSet, *, protocol: str | Protocol = "convnet3", se
     `small`: an ImageSet or ConcentratedSet (soft labels are used when it has them). `seeds`: how many (0, 1, …)
     or which. `steps`: fix the number of updates instead of the protocol's epochs. `digits`: leave mirror images
     out of the augmentation (None: when the classes are called 0 to 9). `together`: train all seeds at once.
-    Raises ValueError when shapes or classes differ."""
+    Warns for a set that was made for a learned schedule. Raises ValueError when shapes or classes differ."""
     chosen = find_protocol(protocol)
     seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     check_evaluation(small, test, seeds, steps)
+    if "schedule" in getattr(small, "config", {}):
+        warnings.warn("small was made for a schedule of its own, but evaluate trains by its protocol: use evaluate_with_schedule, or expect a lower accuracy.", stacklevel=2)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     digits = list(test.classes) == [str(c) for c in range(10)] if digits is None else digits
     soft = getattr(small, "soft_labels", None)
