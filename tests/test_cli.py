@@ -17,7 +17,7 @@ def dsco(*words: str | int | Path, **variables: str) -> subprocess.CompletedProc
     return subprocess.run([*PROGRAM, *map(str, words)], capture_output=True, text=True, cwd=ROOT, env=os.environ | variables)
 
 
-@pytest.mark.parametrize("command", [[], ["concentrate"], ["evaluate"], ["reproduce"]])
+@pytest.mark.parametrize("command", [[], ["concentrate"], ["distill"], ["evaluate"], ["reproduce"]])
 def test_help_shows_an_example(command):
     done = dsco(*command, "--help")
     assert done.returncode == 0 and f"example: dsco {' '.join(command)}" in done.stdout and not done.stderr
@@ -39,6 +39,10 @@ def test_help_shows_an_example(command):
     ("concentrate --ipc 1 --out OUT", "--data is missing"),
     ("concentrate --data no_such_data --ipc 1 --out OUT", "no_such_data"),
     ("concentrate --data digits --ipc 1 --out TAKEN", "there already"),
+    ("distill --data digits --ipc 1", "--out"),
+    ("distill --data digits --ipc 1 --window --epochs 2 --out OUT", "--window"),
+    ("distill --data digits --ipc 3 --steps 2 --out OUT", "multiple of steps"),
+    ("distill --data digits --ipc 1 --network resnet19 --out OUT", "'resnet19'"),
     ("evaluate", "FOLDER"),
     ("evaluate no_such_folder --data digits", "no_such_folder"),
     ("evaluate no_such_folder", "--data"),
@@ -74,6 +78,19 @@ def test_concentrate_then_evaluate(tmp_path):
     assert tested.returncode == 0, tested.stderr
     found = json.loads(tested.stdout)
     assert len(found["accuracies"]) == 2 and 0 <= found["mean"] <= 100 and found["steps"] == 5
+
+
+@pytest.mark.parametrize("init, networks", [("fixed", 1), ("random", 2)])
+def test_distill_then_evaluate(init, networks, tmp_path):
+    "A set made for one start is tested on that start, one made for any on several; its state leaves the cache."
+    data, small = write_images(tmp_path / "data"), tmp_path / "small"
+    made = dsco("distill", "--data", data, "--ipc", 1, "--epochs", 2, "--outer-steps", 3, "--init", init, "--out", small, DSCO_CACHE=str(tmp_path / "cache"))
+    assert made.returncode == 0, made.stderr
+    assert not list((tmp_path / "cache").rglob("*.pt"))
+    tested = dsco("evaluate", small, "--data", data, "--seeds", 2, "--json")
+    assert tested.returncode == 0, tested.stderr
+    found = json.loads(tested.stdout)
+    assert found["protocol"] == "learned schedule" and len(found["accuracies"]) == networks and found["steps"] == 2
 
 
 def test_help_is_fast():
