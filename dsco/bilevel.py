@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import math
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from tqdm.auto import tqdm
 
 import dsco
 from .concentrate import ConcentratedSet
-from .data import Augmentation, ImageSet, replacing, stable_seed, to_float, to_uint8
+from .data import Augmentation, ImageSet, check_writable, replacing, stable_seed, to_float, to_uint8
 from .prior import fingerprint
 from .selection import select_random
 from .training import Evaluation, accuracy, batch_order, normalise
@@ -31,10 +32,10 @@ __all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'Object
            'load_weights', 'descent', 'momentum', 'adam', 'Course', 'mean_loss', 'step_gradient', 'follow',
            'unroll_gradient', 'CheckpointedStep', 'checkpoint_gradient', 'pull_back_rule', 'adjoint_gradient',
            'reset_weights', 'xavier_weights', 'redraw', 'weights_hash', 'Learned', 'Schedule', 'inverse_softplus',
-           'task_loss', 'Malicious', 'Window', 'Recipe', 'check_distill', 'check_pool', 'check_scores', 'Distillation',
-           'begin_learning', 'objective_name', 'final_loss', 'thin_history', 'by_class', 'schedule_config',
-           'finished_set', 'distill', 'schedule_of', 'scheduled_course', 'train_with_schedule',
-           'measure_running_averages', 'evaluate_with_schedule', 'with_schedule']
+           'task_loss', 'Malicious', 'Window', 'Recipe', 'check_distill', 'check_pool', 'check_scores', 'weight_shapes',
+           'Distillation', 'begin_learning', 'check_file', 'objective_name', 'final_loss', 'thin_history', 'by_class',
+           'pixels_hash', 'schedule_config', 'finished_set', 'distill', 'schedule_of', 'scheduled_course',
+           'train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule', 'with_schedule']
 
 # %% ../nbs/20_bilevel.ipynb #7e6472b5
 class FlatNetwork:
@@ -67,7 +68,7 @@ def flatten_weights(network: nn.Module) -> Tensor:
 
 def load_weights(network: nn.Module, theta: Tensor) -> nn.Module:
     "Write the vector `theta` (P,) into the parameters of `network`, in place."
-    nn.utils.vector_to_parameters(theta.detach().to(next(network.parameters()).device), network.parameters())
+    nn.utils.vector_to_parameters(theta.detach().clone().to(next(network.parameters()).device), network.parameters())
     return network
 
 # %% ../nbs/20_bilevel.ipynb #7788e6b1
@@ -132,9 +133,9 @@ class Course:
 
         return Course([leaf(x) for x in self.x], [leaf(y) for y in self.y], leaf(self.rates), self.order, self.rule, self.first)
 
-# %% ../nbs/20_bilevel.ipynb #93f4ab27
+# %% ../nbs/20_bilevel.ipynb #1fc01cf6
 def mean_loss(scores: Tensor, y: Tensor, objective: Callable = F.cross_entropy) -> Tensor:
-    "`objective`, averaged over the networks, of scores (m, n, classes) and labels that all m share."
+    "`objective`, a mean over rows, of scores (m, n, classes) of m networks and the labels that all of them share."
     return objective(scores.flatten(0, 1), y.repeat(len(scores), *[1] * (y.ndim - 1)))
 
 
@@ -273,7 +274,7 @@ def redraw(network: nn.Module, seed: int, *, draw: str = "default") -> nn.Module
         raise ValueError(f"network has a layer {stuck[0]} without reset_parameters, so that no fresh start can be drawn: pass networks in pool= instead.")
     fresh = copy.deepcopy(network).cpu()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed a GPU, for good
         fresh.apply(DRAWS[draw])
     return fresh
 
@@ -333,9 +334,13 @@ class Schedule:
 
     def course(self, net: FlatNetwork, learned: Learned, theta: Tensor, seed: int) -> tuple[Course, Tensor, State]:
         "The course to differentiate, and weights and state at its beginning; nothing here is random."
-        return self.whole(learned, seed), theta, ()
+        return self.whole(learned), theta, ()
 
-    def whole(self, learned: Learned, seed: int) -> Course:
+    def trained(self, net: FlatNetwork, learned: Learned, theta: Tensor, seed: int) -> Tensor:
+        "Weights after the whole inner training."
+        return follow(net, self.whole(learned), theta)[0]
+
+    def whole(self, learned: Learned) -> Course:
         "The inner training from its first step to its last."
         return Course(list(learned.x().unbind(0)), list(learned.y().unbind(0)), F.softplus(learned.raw_rates), list(range(self.steps)) * self.epochs)
 
@@ -382,12 +387,18 @@ class Window:
     def course(self, net: FlatNetwork, learned: Learned, theta: Tensor, seed: int) -> tuple[Course, Tensor, State]:
         "The window to differentiate, and weights and state at its beginning, reached without a graph."
         first = int(torch.randint(self.span - self.length + 1, (), generator=torch.Generator().manual_seed(stable_seed(seed, "window"))))
-        burn_in = self.part(learned.detached(), range(first), seed)
-        return self.part(learned, range(first, first + self.length), seed), *follow(net, burn_in, theta)
+        return self.part(learned, range(first, first + self.length), seed), *self.advance(net, learned.detached(), theta, first, seed)
 
-    def whole(self, learned: Learned, seed: int) -> Course:
-        "The inner training from its first step to its last."
-        return self.part(learned, range(self.span), seed)
+    def advance(self, net: FlatNetwork, learned: Learned, theta: Tensor, steps: int, seed: int) -> tuple[Tensor, State]:
+        "Weights and state after the first `steps` steps, without a graph, and with the batches of one window in memory."
+        state = None
+        for k in range(0, steps, self.length):
+            theta, state = follow(net, self.part(learned, range(k, min(k + self.length, steps)), seed), theta, state)
+        return theta, (Course([], [], torch.empty(0), [], self.optimiser).begin(theta) if state is None else state)
+
+    def trained(self, net: FlatNetwork, learned: Learned, theta: Tensor, seed: int) -> Tensor:
+        "Weights after the whole inner training."
+        return self.advance(net, learned, theta, self.span, seed)[0]
 
     def part(self, learned: Learned, steps: range, seed: int) -> Course:
         "The given steps of the inner training; batches and augmentation are addressed by (`seed`, step)."
@@ -399,15 +410,18 @@ class Window:
 
     def check(self) -> None:
         "Raise ValueError, naming the field, for a value out of range."
+        for name in ("span", "length", "batch_size"):
+            if not isinstance(getattr(self, name), int):
+                raise ValueError(f"window.{name} is {getattr(self, name)!r}, but it must be a whole number: leave out the fraction.")
         if not 1 <= self.length <= self.span:
             raise ValueError(f"window.length is {self.length}, but it must lie between 1 and window.span ({self.span}): lower it or raise the span.")
         if self.optimiser not in RULES:
             raise ValueError(f"window.optimiser is {self.optimiser!r}, but it must be one of {', '.join(RULES)}: choose one.")
-        if not self.lr > 0 or self.batch_size < 1:
-            raise ValueError(f"window.lr is {self.lr} and window.batch_size {self.batch_size}, but both must be positive: raise them.")
+        if not 0 < self.lr < math.inf or self.batch_size < 1:
+            raise ValueError(f"window.lr is {self.lr} and window.batch_size {self.batch_size}, but both must be positive and finite: change them.")
         Augmentation(self.transforms)
 
-# %% ../nbs/20_bilevel.ipynb #1b72df7a
+# %% ../nbs/20_bilevel.ipynb #7bc2231c
 @dataclass(frozen=True)
 class Recipe:
     "The settings of a distillation; see `distill` for their meaning."
@@ -415,7 +429,7 @@ class Recipe:
     ipc: int
     steps: int = 1
     epochs: int = 1
-    init: str = "fixed"
+    init: str | None = None
     gradient: str = "adjoint"
     window: Window | None = None
     outer_steps: int = 1000
@@ -435,8 +449,14 @@ class Recipe:
         "Name in result tables."
         return "bilevel_window" if self.window else "bilevel_fixed" if self.init.endswith("fixed") else "bilevel_random"
 
+    def __post_init__(self):
+        if self.init is None:
+            object.__setattr__(self, "init", "random" if self.window else "fixed")
+
     def check(self) -> None:
-        "Raise ValueError, naming the argument, for a value out of range."
+        "Raise ValueError, naming the argument, for a value out of range or one that would have no effect."
+        if self.window is not None and not isinstance(self.window, Window):
+            raise ValueError(f"window is {self.window!r}, but it must be a Window: try Window(span=200, length=60).")
         for name, least in (("ipc", 1), ("steps", 1), ("epochs", 1), ("outer_steps", 1), ("halvings", 0), ("batch_size", 1), ("networks", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
@@ -450,13 +470,19 @@ class Recipe:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, but it must be one of {', '.join(choices)}: choose one.")
         if self.ipc % self.steps:
             raise ValueError(f"ipc is {self.ipc}, but the images of a class must be shared equally among steps ({self.steps}): make ipc a multiple of steps.")
+        if self.draw != "default" and self.init != "random":
+            raise ValueError(f"draw is {self.draw!r}, but init={self.init!r} draws no weights: leave it out, or take init='random'.")
         if self.window is not None:
             self.window.check()
+            if self.init.endswith("fixed"):
+                raise ValueError(f"init is {self.init!r}, but a window makes images for any start: leave it out, or take 'random' or 'pretrained_random'.")
+            if self.inner_lr != Recipe.inner_lr:
+                raise ValueError(f"inner_lr is {self.inner_lr}, but a window has a rate of its own: set window.lr.")
             if (self.steps, self.epochs) != (1, 1):
                 raise ValueError(f"steps is {self.steps} and epochs {self.epochs}, but a window has a schedule of its own: leave both at 1.")
 
-# %% ../nbs/20_bilevel.ipynb #7bc2231c
-def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequence[nn.Module]) -> None:
+# %% ../nbs/20_bilevel.ipynb #e159d2e1
+def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequence[nn.Module], objective: Objective = task_loss) -> None:
     "Raise TypeError or ValueError, naming the argument, unless the request can be met."
     recipe.check()
     if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
@@ -465,37 +491,52 @@ def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequ
         raise TypeError(f"data is a {type(data).__name__}, but it must be an ImageSet: pass load_data(...).train, for example.")
     if recipe.images_from == "real" and recipe.ipc > int(data.counts.min()):
         raise ValueError(f"ipc is {recipe.ipc}, but images_from='real' needs as many and a class has {int(data.counts.min())}: lower ipc, or begin from 'noise'.")
+    if isinstance(objective, Malicious) and not {objective.source, objective.target} <= set(range(len(data.classes))):
+        raise ValueError(f"objective is {objective}, but data has the classes 0 to {len(data.classes) - 1}: correct source or target.")
     check_pool(network, recipe, pool)
-    check_scores(network, data)
+    check_scores(network, data, min(2, recipe.networks))
 
 
 def check_pool(network: nn.Module, recipe: Recipe, pool: Sequence[nn.Module]) -> None:
-    "Raise ValueError unless `pool` has the networks that `init` needs."
+    "Raise TypeError or ValueError unless `pool` has the networks that `init` needs."
+    if isinstance(pool, nn.Module) or not all(isinstance(other, nn.Module) for other in pool):
+        raise TypeError(f"pool is a {type(pool).__name__}, but it must be a list of networks: pass [network].")
     if not recipe.init.startswith("pretrained") and pool:
         raise ValueError(f"pool has {len(pool)} networks, but init={recipe.init!r} uses none: leave it out, or take a pretrained init.")
     if recipe.init == "pretrained_fixed" and len(pool) != 1:
         raise ValueError(f"pool has {len(pool)} networks, but init='pretrained_fixed' needs exactly one: pass [network].")
     if recipe.init == "pretrained_random" and len(pool) < max(2, recipe.networks):
         raise ValueError(f"pool has {len(pool)} networks, but init='pretrained_random' draws {recipe.networks} of at least 2: add some.")
-    size = flatten_weights(network).numel()
-    if odd := [i for i, other in enumerate(pool) if flatten_weights(other).numel() != size]:
-        raise ValueError(f"pool[{odd[0]}] has another number of parameters than network ({size}): all must have one architecture.")
+    if odd := [i for i, other in enumerate(pool) if weight_shapes(other) != weight_shapes(network)]:
+        raise ValueError(f"pool[{odd[0]}] has parameters of other shapes than network: all must have one architecture.")
     if recipe.init.endswith("fixed") and recipe.networks != 1:
         raise ValueError(f"networks is {recipe.networks}, but init={recipe.init!r} has one start: leave it out.")
     if recipe.init == "random":
         redraw(network, 0, draw=recipe.draw)
 
 
-def check_scores(network: nn.Module, data: ImageSet) -> None:
-    "Raise ValueError unless `network` turns the images of `data` into one score a class."
-    device = next(network.parameters()).device
+def check_scores(network: nn.Module, data: ImageSet, count: int = 1) -> None:
+    "Raise ValueError unless `network` turns the images of `data` into one score a class, and `count` copies of it at once can be differentiated twice."
+    device, few = next(network.parameters()).device, data.subset(torch.arange(min(2, len(data))))
+    net, theta, x = FlatNetwork(network, device), flatten_weights(network).repeat(count, 1), normalise(few.images, few.statistics).to(device)
     try:
         with torch.no_grad():
-            found = tuple(FlatNetwork(network, device).module(normalise(data.images[:2], data.statistics).to(device)).shape)
+            scores = net.module(x)
     except RuntimeError as error:
-        raise ValueError(f"network does not take images of {data.shape} ({str(error).splitlines()[0]}): build it for the shape of data.") from error
-    if found != (min(2, len(data)), len(data.classes)):
-        raise ValueError(f"network gives scores of shape {found} for 2 images, but data has {len(data.classes)} classes: build it with as many outputs.")
+        raise ValueError(f"network does not take images of {data.shape} ({str(error).splitlines()[0]}): build it for the shape of data, in single precision.") from error
+    if not isinstance(scores, Tensor) or scores.shape != (len(few), len(data.classes)):
+        found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ValueError(f"network gives scores of shape {found} for {len(few)} images, but data has {len(data.classes)} classes: build it with as many outputs.")
+    try:
+        g = step_gradient(net, theta, x.requires_grad_(), few.labels.to(device), create_graph=True)
+        torch.autograd.grad(g.square().sum(), x)
+    except RuntimeError as error:
+        raise ValueError(f"network cannot be differentiated twice ({str(error).splitlines()[0]}): replace layers with fused kernels, such as flash attention or cuDNN's recurrent ones.") from error
+
+
+def weight_shapes(network: nn.Module) -> list[tuple[int, ...]]:
+    "Shapes of all parameters, in order."
+    return [tuple(p.shape) for p in network.parameters()]
 
 # %% ../nbs/20_bilevel.ipynb #25f39d03
 class Distillation:
@@ -560,10 +601,10 @@ class Distillation:
         self.learned.images.clamp_(-1, 1)
 
     def clipped_share(self, norm: float) -> float:
-        "Factor that keeps the gradient below `clip` times the running mean of its norm."
-        limit = self.recipe.clip * self.running_norm if self.recipe.clip and self.step else math.inf
+        "Factor that keeps the norm of the gradient below `clip` times the running mean of what the earlier ones were cut to."
+        limit = self.recipe.clip * self.running_norm if self.recipe.clip and self.running_norm else math.inf
         share = min(1.0, limit / max(norm, 1e-30))
-        self.running_norm = 0.9 * self.running_norm + 0.1 * share * norm if self.step else norm
+        self.running_norm = 0.9 * self.running_norm + 0.1 * share * norm if self.running_norm else norm
         return share
 
     def check_finite(self, loss: float, norm: float) -> None:
@@ -595,7 +636,9 @@ class Distillation:
 
     def identity(self) -> dict:
         "What decides the result: a saved state may only be resumed by a run that agrees."
-        return {**asdict(self.recipe), "objective": objective_name(self.objective), "data": fingerprint(self.data), "start_weights": [weights_hash(theta) for theta in self.pool]}
+        starts = [] if self.recipe.init == "random" else [weights_hash(theta) for theta in self.pool]
+        return {**asdict(self.recipe), "objective": objective_name(self.objective), "data": [fingerprint(self.data), *(s.tolist() for s in self.data.statistics)],
+                "network": str(self.network), "start_weights": starts}
 
     def save(self, file: Path) -> None:
         "Write the state under a temporary name, then rename."
@@ -607,8 +650,12 @@ class Distillation:
             torch.save(state, temporary)
 
     def resume(self, file: Path) -> None:
-        "Read a state written by `save`; raises ValueError when it belongs to another run."
-        state = torch.load(file, map_location=self.device, weights_only=True)
+        "Read a state written by `save`; raises ValueError when it is none, or belongs to another run."
+        try:
+            state = torch.load(file, map_location=self.device, weights_only=True)
+            state["identity"]
+        except Exception as error:  # whatever torch makes of a file of another kind
+            raise ValueError(f"file is {str(file)!r}, which is no saved state of distill: name another file, or delete it.") from error
         mine = self.identity()
         if other := [name for name in mine if state["identity"].get(name) != mine[name]]:
             raise ValueError(f"file is {str(file)!r}, which holds a run with another {other[0]}: name another file, or delete it.")
@@ -637,6 +684,15 @@ def begin_learning(data: ImageSet, recipe: Recipe, device: torch.device) -> Lear
     return Learned(images, labels.to(device), raw_rates, logits, data.statistics)
 
 
+def check_file(file: Path, objective: Objective) -> None:
+    "Raise ValueError or PermissionError, before any work, unless a run with `objective` can be kept in `file`."
+    if file.is_dir():
+        raise ValueError(f"file is {str(file)!r}, which is a folder: name a file in it, for example {str(file / 'state.pt')!r}.")
+    check_writable(file.parent)
+    if "<lambda>" in objective_name(objective) or " at 0x" in objective_name(objective):
+        raise ValueError(f"objective is {objective_name(objective)}, but a run that is kept in file needs one that can be recognised: make it a function with a name.")
+
+
 def objective_name(objective: Objective) -> str:
     "How an objective is called in a config."
     return getattr(objective, "__qualname__", None) or repr(objective)
@@ -644,9 +700,8 @@ def objective_name(objective: Objective) -> str:
 # %% ../nbs/20_bilevel.ipynb #d7b2a535
 @torch.no_grad()
 def final_loss(run: Distillation, learned: Learned) -> float:
-    "Outer loss after the whole inner training on `learned`, on a batch and from starts that no outer step has used."
-    theta = follow(run.net, run.plan.whole(learned, run.address("course", "report")), run.starts("report"))[0]
-    return run.outer_loss("report")(theta).item()
+    "Outer loss after the whole inner training on `learned`, on a batch that no outer step has used (and with random starts, from others)."
+    return run.outer_loss("report")(run.plan.trained(run.net, learned, run.starts("report"), run.address("course", "report"))).item()
 
 
 def thin_history(history: Sequence[tuple[float, float]], rows: int = 200) -> list[list[float]]:
@@ -661,27 +716,36 @@ def by_class(values: Tensor, classes: int) -> Tensor:
     return values.unflatten(1, (classes, -1)).transpose(0, 1).flatten(0, 2)
 
 
-def schedule_config(images: int, steps: int, rates: Sequence[float], statistics: tuple[Tensor, Tensor], start_weights: str | None = None) -> dict:
-    "The entry `schedule` of a config. Rates in the order of use; step s takes the s-th of `steps` equal parts of each class of the `images` in all."
-    return {"images": images, "steps": steps, "epochs": len(rates) // steps, "rates": [float(rate) for rate in rates], "mean": statistics[0].tolist(), "std": statistics[1].tolist(),
-            "start_weights": start_weights}
+def pixels_hash(images: Tensor) -> str:
+    "A short hash of 8-bit images in their order."
+    return hashlib.blake2b(images.cpu().contiguous().numpy().tobytes(), digest_size=8).hexdigest()
+
+
+def schedule_config(images: Tensor, steps: int, rates: Sequence[float], statistics: tuple[Tensor, Tensor], *, learned: bool, start_weights: str | None = None) -> dict:
+    "The entry `schedule` of a config. Rates in the order of use; step s takes the s-th of `steps` equal parts of each class of `images`, which are class by class."
+    return {"pixels": pixels_hash(images), "steps": steps, "epochs": len(rates) // steps, "rates": [float(rate) for rate in rates], "learned": learned,
+            "mean": statistics[0].tolist(), "std": statistics[1].tolist(), "start_weights": start_weights}
 
 
 def finished_set(run: Distillation) -> ConcentratedSet:
     "The result of a run as a set."
     recipe, learned, classes = run.recipe, run.learned.detached(), run.data.classes
+    images, labels = by_class(to_uint8(learned.images), len(classes)).cpu(), by_class(learned.labels.expand(recipe.steps, -1), len(classes)).cpu()
     config = {"method": recipe.method, **asdict(recipe), "network": type(run.network).__name__, "objective": objective_name(run.objective), "data": fingerprint(run.data),
               "loss": final_loss(run, learned), "loss_rounded": final_loss(run, learned.rounded()), "history": thin_history(run.history),
               "seconds": round(run.seconds, 1), "dsco": dsco.__version__, "torch": torch.__version__, "device": str(run.device)}
     if not recipe.window:
         start = weights_hash(run.pool[0]) if recipe.init.endswith("fixed") else None
-        config["schedule"] = schedule_config(learned.images[..., 0, 0, 0].numel(), recipe.steps, F.softplus(learned.raw_rates).tolist(), run.data.statistics, start)
+        config["schedule"] = schedule_config(images, recipe.steps, F.softplus(learned.raw_rates).tolist(), run.data.statistics, learned=True, start_weights=start)
+    if not math.isfinite(config["loss"] + config["loss_rounded"]):
+        warnings.warn("the training that the images are for diverges before its end, so that no loss is known: lower window.lr, or outer_lr.", stacklevel=3)
+        config |= {"loss": None, "loss_rounded": None}
     soft = None if learned.logits is None else by_class(learned.logits.softmax(-1), len(classes)).cpu()
-    return ConcentratedSet(by_class(to_uint8(learned.images), len(classes)), by_class(learned.labels.expand(recipe.steps, -1), len(classes)).cpu(), classes,
-                           soft_labels=soft, config=config)
+    # Through JSON, so that a set and its saved copy have the same config: lists and no tuples.
+    return ConcentratedSet(images, labels, classes, soft_labels=soft, config=json.loads(json.dumps(config)))
 
 # %% ../nbs/20_bilevel.ipynb #5a8e1237
-def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epochs: int = 1, init: str = "fixed", pool: Sequence[nn.Module] = (), gradient: str = "adjoint",
+def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epochs: int = 1, init: str | None = None, pool: Sequence[nn.Module] = (), gradient: str = "adjoint",
             window: Window | None = None, objective: Objective = task_loss, outer_steps: int = 1000, outer_lr: float = 0.01, halvings: int = 9, inner_lr: float = 0.02,
             batch_size: int = 1024, networks: int = 1, images_from: str = "noise", draw: str = "default", clip: float | None = 2.0, soft_labels: bool = False, seed: int = 0,
             file: str | Path | None = None, save_every: float = 60, device: str | torch.device | None = None, progress: bool = True) -> ConcentratedSet:
@@ -689,28 +753,31 @@ def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epo
 
     `steps`, `epochs`: the images are shared among `steps` GD steps, repeated `epochs` times, with a learned rate each,
     at first `inner_lr`. `window`: ordinary training instead, differentiated in random windows. `init`: where training
-    starts: "fixed" (the weights of `network`), "random" (fresh weights by `draw`, "default" or "xavier"),
+    starts: "fixed" (the weights of `network`; the default without a window), "random" (fresh weights by `draw`, "default" or "xavier"; the default with one),
     "pretrained_fixed" or "pretrained_random" (the networks in `pool`); `networks` starts are averaged. `gradient`: "adjoint",
     "checkpoint" or "unroll". `objective(scores, labels)`: the outer loss, on `batch_size` real images. `outer_lr`: of
     Adam, halved `halvings` times. `images_from`: they begin as "noise" or "real" images. `clip`: keep the gradient below so
     many times its running mean, None for never. `file`: save the state there every `save_every` seconds and resume
     from it. `network` is not changed. Raises TypeError or ValueError, naming the argument, before any work, and
     FloatingPointError when training diverges."""
+    whole = [value.__index__() if hasattr(value, "__index__") else value for value in (ipc, steps, epochs, outer_steps, halvings, batch_size, networks, seed)]
+    ipc, steps, epochs, outer_steps, halvings, batch_size, networks, seed = whole
     recipe = Recipe(ipc, steps, epochs, init, gradient, window, outer_steps, outer_lr, halvings, inner_lr, batch_size, networks, images_from, draw, clip, soft_labels, seed)
-    check_distill(network, data, recipe, pool)
+    check_distill(network, data, recipe, pool, objective)
+    if file is not None:
+        check_file(Path(file), objective)
     run = Distillation(network, data, recipe, pool, objective, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
     run.run(file=Path(file) if file else None, save_every=save_every, progress=progress)
     return finished_set(run)
 
-# %% ../nbs/20_bilevel.ipynb #e159d2e1
+# %% ../nbs/20_bilevel.ipynb #7793a6e9
 def schedule_of(small: ConcentratedSet) -> dict:
     "The schedule in the config of `small`; raises ValueError when there is none or the set has lost images."
     schedule = small.config.get("schedule")
     if not schedule:
         raise ValueError(f"small was made by {small.config.get('method', 'an unknown method')} and has no schedule: train on it with evaluate, or give it one by with_schedule.")
-    counts = torch.bincount(small.labels, minlength=len(small.classes))
-    if len(set(counts.tolist())) > 1 or int(counts[0]) % schedule["steps"] or len(small) != schedule["images"]:
-        raise ValueError(f"small has {counts.tolist()} images of the classes, but its schedule of {schedule['steps']} steps needs equal shares of {schedule['images']}: use the whole set.")
+    if pixels_hash(small.images) != schedule["pixels"]:
+        raise ValueError(f"small has {len(small)} images that are not those of its schedule, or in another order: use the whole set as it was made, or give it a schedule by with_schedule.")
     return schedule
 
 
@@ -727,14 +794,17 @@ def train_with_schedule(network: nn.Module, small: ConcentratedSet) -> nn.Module
     """A copy of `network` after the learned schedule of `small`, in evaluation mode.
 
     Warns when the set was made for one start and `network` has other weights. Running averages of batch norm are
-    measured on the images of `small`. Raises ValueError for a set without a schedule."""
+    measured on the images of `small`. Raises ValueError for a set without a schedule, FloatingPointError when training diverges."""
     device = next(network.parameters()).device
     course = scheduled_course(small, device)
     theta = flatten_weights(network)[None]
     made_for = small.config["schedule"]["start_weights"]
     if made_for and made_for != weights_hash(theta):
         warnings.warn(f"small was made for the start {made_for} only, but network has other weights ({weights_hash(theta)}): expect a low accuracy.", stacklevel=2)
-    trained = load_weights(copy.deepcopy(network), follow(FlatNetwork(network, device), course, theta)[0][0])
+    theta = follow(FlatNetwork(network, device), course, theta)[0][0]
+    if not theta.isfinite().all():
+        raise FloatingPointError(f"small makes the weights of network grow beyond all bounds within its {len(course.order)} steps at rates from {min(course.rates):.3g} to {max(course.rates):.3g}: lower the rates.")
+    trained = load_weights(copy.deepcopy(network), theta)
     return measure_running_averages(trained, torch.cat(course.x))
 
 
@@ -755,30 +825,34 @@ def measure_running_averages(network: nn.Module, x: Tensor) -> nn.Module:
     return network.eval()
 
 
-def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Iterable[nn.Module]) -> Evaluation:
-    """Test accuracies, in percent, of copies of `networks` after the schedule of `small`, each after its last step.
+def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Iterable[nn.Module], *, progress: bool = True) -> Evaluation:
+    """Test accuracies, in percent, of copies of `networks` after the schedule of `small`, each after its last step and on its own device.
 
-    Raises ValueError for a set without a schedule and for other shapes or classes than those of `test`."""
+    Raises TypeError for a single network, ValueError for a set without a schedule and for other shapes or classes than those of `test`."""
     schedule = schedule_of(small)
     if small.images.shape[1:] != test.images.shape[1:] or list(small.classes) != list(test.classes):
         raise ValueError(f"small has images of {tuple(small.images.shape[1:])} and classes {small.classes}, but test has {test.shape} and {test.classes}: they must agree.")
+    if isinstance(networks, nn.Module):
+        raise TypeError(f"networks is a {type(networks).__name__}, but it must be a list of them: pass [network].")
     networks, accuracies, seconds = list(networks), [], []
     if not networks:
         raise ValueError("networks is empty, but at least one is needed: pass [network].")
-    for network in networks:
+    for network in tqdm(networks, desc="train with schedule", unit="network", disable=not progress or len(networks) < 4, leave=False):
         device = next(network.parameters()).device
         started = time.perf_counter()
         trained = train_with_schedule(network, small)
         seconds.append(time.perf_counter() - started)
         accuracies.append(accuracy(trained, normalise(test.images.to(device), (torch.tensor(schedule["mean"]), torch.tensor(schedule["std"]))), test.labels.to(device)))
-    return Evaluation(accuracies, "learned schedule", type(networks[0]).__name__.lower(), len(schedule["rates"]), "steps", "hard" if small.soft_labels is None else "soft", list(range(len(seconds))), seconds)
+    protocol = f"{'learned' if schedule['learned'] else 'constant'} schedule of {len(schedule['rates'])}"
+    return Evaluation(accuracies, protocol, type(networks[0]).__name__.lower(), len(schedule["rates"]), "steps", "hard" if small.soft_labels is None else "soft", list(range(len(seconds))), seconds)
 
 
 def with_schedule(small: ConcentratedSet, data: ImageSet, *, rate: float, steps: int = 1, epochs: int = 1) -> ConcentratedSet:
     "`small` with a schedule of one constant `rate`, normalised like `data`: how a baseline is trained like a distilled set."
-    if not rate > 0 or steps < 1 or epochs < 1:
-        raise ValueError(f"rate is {rate}, steps {steps} and epochs {epochs}, but all must be positive: raise them.")
-    schedule = schedule_config(len(small), steps, [rate] * (steps * epochs), data.statistics)
-    scheduled = ConcentratedSet(small.images, small.labels, small.classes, origin=small.origin, soft_labels=small.soft_labels, config={**small.config, "schedule": schedule})
-    schedule_of(scheduled)
-    return scheduled
+    if not 0 < rate < math.inf or not all(isinstance(count, int) and count > 0 for count in (steps, epochs)):
+        raise ValueError(f"rate is {rate}, steps {steps} and epochs {epochs}, but they must be a positive number and two positive whole ones: change them.")
+    counts = torch.bincount(small.labels, minlength=len(small.classes)).tolist()
+    if len(set(counts)) > 1 or counts[0] % steps or not torch.equal(small.labels, small.labels.sort().values):
+        raise ValueError(f"small has {counts} images of the classes, but {steps} steps take equal shares of every class, and classes in order: make each count a multiple of {steps}.")
+    schedule = schedule_config(small.images, steps, [rate] * (steps * epochs), data.statistics, learned=False)
+    return ConcentratedSet(small.images, small.labels, small.classes, origin=small.origin, soft_labels=small.soft_labels, config={**small.config, "schedule": schedule})

@@ -90,7 +90,7 @@ def test_distill_then_evaluate(init, networks, tmp_path):
     tested = dsco("evaluate", small, "--data", data, "--seeds", 2, "--json")
     assert tested.returncode == 0, tested.stderr
     found = json.loads(tested.stdout)
-    assert found["protocol"] == "learned schedule" and len(found["accuracies"]) == networks and found["steps"] == 2
+    assert found["protocol"] == "learned schedule of 2" and len(found["accuracies"]) == networks and found["steps"] == 2
 
 
 def test_help_is_fast():
