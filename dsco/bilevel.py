@@ -35,7 +35,8 @@ __all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'Object
            'task_loss', 'Malicious', 'Window', 'Recipe', 'check_distill', 'check_pool', 'check_scores', 'weight_shapes',
            'Distillation', 'begin_learning', 'check_file', 'objective_name', 'final_loss', 'thin_history', 'by_class',
            'pixels_hash', 'schedule_config', 'finished_set', 'distill', 'schedule_of', 'scheduled_course',
-           'train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule', 'with_schedule']
+           'train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule', 'with_schedule',
+           'neighbour_distance', 'class_accuracies', 'attack_signs']
 
 # %% ../nbs/20_bilevel.ipynb #7e6472b5
 class FlatNetwork:
@@ -856,3 +857,27 @@ def with_schedule(small: ConcentratedSet, data: ImageSet, *, rate: float, steps:
         raise ValueError(f"small has {counts} images of the classes, but {steps} steps take equal shares of every class, and classes in order: make each count a multiple of {steps}.")
     schedule = schedule_config(small.images, steps, [rate] * (steps * epochs), data.statistics, learned=False)
     return ConcentratedSet(small.images, small.labels, small.classes, origin=small.origin, soft_labels=small.soft_labels, config={**small.config, "schedule": schedule})
+
+# %% ../nbs/20_bilevel.ipynb #e2c04c72
+def neighbour_distance(small: ConcentratedSet, data: ImageSet) -> float:
+    "Mean Euclidean distance, in grey levels, of the images of `small` from the nearest image of `data` (other than themselves)."
+    distance = torch.cdist(small.images.float().flatten(1), data.images.float().flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
+    return distance.masked_fill(distance == 0, torch.inf).min(1).values.mean().item()
+
+
+@torch.no_grad()
+def class_accuracies(network: nn.Module, images: ImageSet) -> Tensor:
+    "Accuracy on each class of `images`, in percent, (classes,)."
+    device = next(network.parameters()).device
+    right = torch.cat([network.eval()(normalise(part, images.statistics).to(device)).argmax(1).cpu() for part in images.images.split(1000)]) == images.labels
+    return torch.stack([100 * right[images.labels == c].float().mean() for c in range(len(images.classes))])
+
+
+def attack_signs(network: nn.Module, small: ConcentratedSet, data: ImageSet, held_out: ImageSet) -> dict[str, float]:
+    """Three signs that a scheduled set means harm to the trained `network`; compare them with those of real images at the same rates.
+
+    `step`: length of the change of the weights. `distance`: of its images from the nearest ones of `data`
+    (`neighbour_distance`). `drop`: the largest fall of a class's accuracy on `held_out`, in points."""
+    trained = train_with_schedule(network, small)
+    return {"step": (flatten_weights(trained) - flatten_weights(network)).norm().item(), "distance": neighbour_distance(small, data),
+            "drop": (class_accuracies(network, held_out) - class_accuracies(trained, held_out)).max().item()}
