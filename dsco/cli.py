@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['BAD_INPUT', 'Parser', 'share', 'positive', 'add_data', 'add_concentrate', 'add_distill', 'add_evaluate',
-           'add_reproduce', 'check_out', 'run_concentrate', 'run_distill', 'evaluate_own_schedule', 'run_evaluate',
-           'run_reproduce', 'make_parser', 'main', 'complain']
+__all__ = ['BAD_INPUT', 'Parser', 'share', 'positive', 'add_data', 'add_result', 'add_concentrate', 'add_distill', 'add_evaluate',
+           'add_reproduce', 'check_out', 'save_and_say', 'run_concentrate', 'run_distill', 'evaluate_own_schedule',
+           'run_evaluate', 'run_reproduce', 'make_parser', 'main', 'complain']
 
 # %% ../nbs/61_cli.ipynb #8b2ba51d
 class Parser(argparse.ArgumentParser):
@@ -63,13 +63,19 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--size", type=positive(int), metavar="PIXELS", help="resize every image to this side")
 
 
+def add_result(parser: argparse.ArgumentParser) -> None:
+    "The words that say what is to be made, and where it goes."
+    parser.add_argument("--ipc", type=positive(int), required=True, metavar="N", help="images per class of the small dataset")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to save it in")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of everything random (default: 0)")
+
+
 def add_concentrate(commands) -> None:
     parser = commands.add_parser("concentrate", help="make a small dataset from a large one, or from a prior alone", description=(
         "Make a small dataset that trains almost as well as a large one, and save it as a folder of images.\n\n"
         "example: dsco concentrate --data digits --ipc 10 --minutes 2 --out small_digits"))
     add_data(parser, required=False)
-    parser.add_argument("--ipc", type=positive(int), required=True, metavar="N", help="images per class of the small dataset")
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to save it in")
+    add_result(parser)
     parser.add_argument("--prior", metavar="FOLDER|HUB_ID", help="a saved diffusion prior; without it one is trained on --data")
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--minutes", type=positive(float), metavar="M", help="time to train the prior for")
@@ -77,7 +83,6 @@ def add_concentrate(commands) -> None:
     parser.add_argument("--updates", type=positive(int), metavar="N", help="updates of the noise")
     parser.add_argument("--doping", type=share, default=0.0, metavar="SHARE|auto", help="share of real images kept in the small dataset (default: 0)")
     parser.add_argument("--data-free", action="store_true", help="do not let the small dataset see real images, only the prior")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of everything random (default: 0)")
     parser.set_defaults(work=run_concentrate)
 
 
@@ -86,8 +91,7 @@ def add_distill(commands) -> None:
         "Learn the images of a small dataset by differentiating through training, and save it as a folder of images.\n\n"
         "example: dsco distill --data digits --ipc 1 --epochs 3 --outer-steps 200 --out distilled_digits"))
     add_data(parser, required=True)
-    parser.add_argument("--ipc", type=positive(int), required=True, metavar="N", help="images per class of the small dataset")
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to save it in")
+    add_result(parser)
     parser.add_argument("--network", default="convnet", metavar="NAME", help="what is trained on it: convnet (default), lenet, alexcifarnet, …")
     parser.add_argument("--init", choices=("fixed", "random"), help="where training starts: at one known network, or anywhere (default: fixed)")
     parser.add_argument("--window", action="store_true", help="for ordinary shuffled training instead of a learned schedule; starts anywhere")
@@ -95,7 +99,6 @@ def add_distill(commands) -> None:
     parser.add_argument("--epochs", type=positive(int), metavar="N", help="rounds of these steps (default: 1)")
     parser.add_argument("--outer-steps", type=positive(int), default=1000, metavar="N", help="updates of the images (default: 1000)")
     parser.add_argument("--soft-labels", action="store_true", help="learn the labels, too")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of everything random (default: 0)")
     parser.set_defaults(work=run_distill)
 
 
@@ -135,6 +138,15 @@ def check_out(folder: Path) -> None:
     check_writable(folder)
 
 
+def save_and_say(small, words: argparse.Namespace) -> None:
+    "Save a set where `words` say, and print what was made and what comes next."
+    small.save(words.out)
+    print(f"{small!r}\nsaved in {words.out}")
+    if words.data:
+        size = f" --size {words.size}" if words.size else ""
+        print(f"next: dsco evaluate {shlex.quote(words.out)} --data {shlex.quote(words.data)}{size}")
+
+
 def run_concentrate(words: argparse.Namespace) -> None:
     "`dsco concentrate`: a prior (loaded or trained), `concentrate`, `save`."
     check_out(Path(words.out))
@@ -152,11 +164,7 @@ def run_concentrate(words: argparse.Namespace) -> None:
     prior = Prior.from_pretrained(words.prior) if words.prior else Prior.fit(train, minutes=words.minutes, steps=words.steps, seed=words.seed)
     options = {"updates": words.updates} if words.updates else {}
     small = concentrate(prior, ipc=words.ipc, data=None if words.data_free else train, doping=words.doping, seed=words.seed, resume=True, **options)
-    small.save(words.out)
-    print(f"{small!r}\nsaved in {words.out}")
-    if words.data:
-        size = f" --size {words.size}" if words.size else ""
-        print(f"next: dsco evaluate {shlex.quote(words.out)} --data {shlex.quote(words.data)}{size}")
+    save_and_say(small, words)
 
 
 def run_distill(words: argparse.Namespace) -> None:
@@ -180,11 +188,8 @@ def run_distill(words: argparse.Namespace) -> None:
     file = cache_folder("distillations", hashlib.blake2b(address.encode(), digest_size=8).hexdigest() + ".pt")
     small = distill(network, train, file=file, **options)
     small.config["architecture"] = words.network
-    small.save(words.out)
+    save_and_say(small, words)
     file.unlink()
-    print(f"{small!r}\nsaved in {words.out}")
-    size = f" --size {words.size}" if words.size else ""
-    print(f"next: dsco evaluate {shlex.quote(words.out)} --data {shlex.quote(words.data)}{size}")
 
 
 def evaluate_own_schedule(small, test, seeds: int):
