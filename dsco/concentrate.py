@@ -32,11 +32,12 @@ from .selection import centres, select_residual
 from .training import Protocol, evaluate, find_protocol
 
 # %% auto #0
-__all__ = ['LEAST', 'ConcentratedSet', 'check_set', 'to_picture', 'merge_sets', 'join', 'merge_configs', 'class_folder',
-           'write_images', 'preview', 'dataset_card', 'save_set', 'strangers', 'holds_set', 'load_set', 'read_images',
-           'Recipe', 'make_recipe', 'default_features', 'Aim', 'make_aim', 'start_noise', 'noise_of_samples',
-           'noise_of_real', 'with_company', 'even_chunk', 'weights_fingerprint', 'features_fingerprint', 'search_file',
-           'Maker', 'network_calls', 'auto_share', 'concentrate', 'method_name', 'check_concentrate', 'check_data']
+__all__ = ['LATEST_AIM', 'LEAST', 'ConcentratedSet', 'check_set', 'to_picture', 'merge_sets', 'join', 'merge_configs',
+           'class_folder', 'write_images', 'preview', 'dataset_card', 'save_set', 'strangers', 'holds_set', 'load_set',
+           'read_images', 'Recipe', 'make_recipe', 'default_features', 'Aim', 'make_aim', 'find_aim',
+           'features_fingerprint', 'start_noise', 'noise_of_samples', 'noise_of_real', 'with_company', 'even_chunk',
+           'weights_fingerprint', 'search_file', 'Maker', 'network_calls', 'auto_share', 'share_of_theory',
+           'concentrate', 'method_name', 'check_concentrate', 'check_data']
 
 # %% ../nbs/33_concentrate.ipynb #f0b095e9
 class ConcentratedSet(VisionDataset):
@@ -299,7 +300,8 @@ class Recipe:
     `ipc`: images a class; `updates`: of the noise, at most; `steps`: sampler steps while optimising; `render_steps`:
     when the final images are rendered; `start`: "pool", at samples chosen from a pool, or "real", at the noise of chosen real images (not data-free);
     `pool`: candidates a class for that choice, as a multiple of ipc (at least 50);
-    `reference`: prior samples a class that stand for the data when there is none; `lr`, `penalty`: of the noise search;
+    `reference`: prior samples a class that stand for the data when there is none, `reference_steps`: when they are
+    rendered; `lr`, `penalty`: of the noise search;
     `held_out`: share of the images kept for choosing the best iterate; `trial_…`: shares, protocol and seeds tried by doping="auto"."""
 
     ipc: int
@@ -311,6 +313,7 @@ class Recipe:
     start: str = "pool"
     pool: int = 10
     reference: int = 500
+    reference_steps: int = 20
     objective: str = "energy"
     lr: float = 0.1
     penalty: float = 0.01
@@ -326,7 +329,7 @@ class Recipe:
 
     def check(self) -> None:
         "Raise ValueError, naming the argument, for a value out of range."
-        for name, least in (("ipc", 1), ("updates", 0), ("steps", 1), ("render_steps", 1), ("pool", 1), ("reference", 10), ("trial_seeds", 1)):
+        for name, least in (("ipc", 1), ("updates", 0), ("steps", 1), ("render_steps", 1), ("pool", 1), ("reference", 10), ("reference_steps", 1), ("trial_seeds", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least {least}: change it.")
@@ -379,6 +382,28 @@ def make_aim(images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recip
     start = target if recipe.objective == "energy" else make_target(fit, feature_maps, objective="energy")
     return Aim(target, make_target(held, feature_maps, objective=recipe.objective), start, fit)
 
+# %% ../nbs/33_concentrate.ipynb #903322e9
+LATEST_AIM: dict[tuple, Aim] = {}
+
+
+def find_aim(images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recipe, *, device: str | torch.device = "cpu") -> Aim:
+    "`make_aim`, or what it gave for the same images, maps and split if that was the latest."
+    key = fingerprint(images), features_fingerprint(feature_maps, images), recipe.objective, recipe.held_out, recipe.seed, str(device)
+    if key not in LATEST_AIM:
+        LATEST_AIM.clear()  # never two in memory
+        LATEST_AIM[key] = make_aim(images, feature_maps, recipe, device=device)
+    kept = LATEST_AIM[key]
+    # The caller's own maps take part in the search, not those that did the same in an earlier call.
+    target, held_out, start = (replace(t, feature_maps=list(feature_maps)) for t in (kept.target, kept.held_out, kept.start))
+    return replace(kept, target=target, held_out=held_out, start=target if kept.start is kept.target else start)
+
+
+@torch.no_grad()
+def features_fingerprint(feature_maps: Sequence[FeatureMap], images: ImageSet) -> str:
+    "A hash of the features that the maps give for the first few images."
+    x = to_float(images.images[:8])
+    return hashlib.blake2b(b"".join(phi(x).cpu().float().numpy().tobytes() for phi in feature_maps), digest_size=8).hexdigest()
+
 # %% ../nbs/33_concentrate.ipynb #847d5d77
 def start_noise(prior: Prior, aim: Aim, recipe: Recipe, labels: Sequence[int], *, progress: bool = True) -> tuple[Tensor, Tensor]:
     "Noise and labels of `ipc` images of each class in `labels` to start from, class by class."
@@ -419,7 +444,7 @@ def even_chunk(n: int, chunk: int) -> int:
     "The largest size up to `chunk` that cuts `n` rows so that the last part is at least half as large."
     return n if n <= chunk else next(size for size in range(chunk, 0, -1) if n % size == 0 or 2 * (n % size) >= size)
 
-# %% ../nbs/33_concentrate.ipynb #903322e9
+# %% ../nbs/33_concentrate.ipynb #bedd1062
 def weights_fingerprint(prior: Prior) -> str:
     "A hash of the prior's weights."
     digest = hashlib.blake2b(digest_size=8)
@@ -427,13 +452,6 @@ def weights_fingerprint(prior: Prior) -> str:
         for name, tensor in sorted(module.state_dict().items()):
             digest.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())
     return digest.hexdigest()
-
-
-@torch.no_grad()
-def features_fingerprint(feature_maps: Sequence[FeatureMap], images: ImageSet) -> str:
-    "A hash of the features that the maps give for the first few images."
-    x = to_float(images.images[:8])
-    return hashlib.blake2b(b"".join(phi(x).cpu().float().numpy().tobytes() for phi in feature_maps), digest_size=8).hexdigest()
 
 
 def search_file(prior: Prior, images: ImageSet, recipe: Recipe, labels: Sequence[int], feature_maps: Sequence[FeatureMap], chunk: int) -> Path:
@@ -462,7 +480,7 @@ class Maker:
     earlier_seconds: float = 0.0  # spent on the search before it was resumed
 
     def __post_init__(self):
-        self.aim = make_aim(self.images, self.feature_maps, self.recipe, device=self.prior.device)
+        self.aim = find_aim(self.images, self.feature_maps, self.recipe, device=self.prior.device)
 
     def search(self) -> ConcentratedSet:
         "The synthetic set at the full budget."
@@ -508,7 +526,7 @@ def network_calls(recipe: Recipe, updates: int, *, chunks: int) -> int:
 
 # %% ../nbs/33_concentrate.ipynb #ec6571a9
 def auto_share(make: Maker, feature_maps: Sequence[FeatureMap] | None = None) -> tuple[float, dict]:
-    """The share with the best accuracy on a validation split of `make.images`, and a report with the share that theory predicts.
+    """The share chosen by accuracy on a validation split of `make.images` and by theory, and a report of both.
 
     The candidate sets hold all classes and are made from the other part of the images only, so no validation image
     can be in them. `feature_maps` None: new ones are trained on that part."""
@@ -518,15 +536,20 @@ def auto_share(make: Maker, feature_maps: Sequence[FeatureMap] | None = None) ->
     trial = Maker(make.prior, fit, recipe, maps, list(range(classes)), make.chunk, make.resume, make.save_every, make.progress)
     counts = sorted({round(share * recipe.ipc) for share in recipe.trial_shares})
     possible = [count / recipe.ipc for count in counts if count <= int(fit.counts.min())]
-    share, scores = choose_share(trial, lambda small: evaluate(small, validation, protocol=recipe.trial_protocol, seeds=recipe.trial_seeds, progress=make.progress).accuracies, possible)
-    few = int(validation.counts.min())
-    report = {"doping_scores": {str(s): v for s, v in scores.items()}, "doping_validation_images": len(validation)}
+    predicted = share_of_theory(make, validation, maps)
+    share, scores = choose_share(trial, lambda small: evaluate(small, validation, protocol=recipe.trial_protocol, seeds=recipe.trial_seeds, progress=make.progress).accuracies,
+                                 possible, predicted=predicted)
+    return share, {"doping_scores": {str(s): v for s, v in scores.items()}, "doping_validation_images": len(validation), "doping_predicted": round(predicted, 3)}
+
+
+def share_of_theory(make: Maker, validation: ImageSet, maps: Sequence[FeatureMap]) -> float:
+    "The largest `predicted_share` over the feature maps, of validation images against as many samples; 0 where there are too few to tell."
+    recipe, classes, few = make.recipe, len(validation.classes), int(validation.counts.min())
     if few * classes < 5:
-        return share, report  # too few to predict from
+        return 0.0
     real = validation.subset(torch.cat([validation.of_class(c)[:few] for c in range(classes)]))
     samples = make.prior.sample(few, seed=stable_seed(recipe.seed, "share"), steps=recipe.render_steps, guidance=recipe.guidance, progress=False)
-    predicted = max(predicted_share(extract(phi, real), extract(phi, samples)) for phi in maps)
-    return share, {**report, "doping_predicted": round(predicted, 3)}
+    return max(predicted_share(extract(phi, real), extract(phi, samples)) for phi in maps)
 
 # %% ../nbs/33_concentrate.ipynb #5d0b1353
 def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None, doping: float | str = 0.0, seed: int = 0, feature_maps: Sequence[FeatureMap] | None = None,
@@ -543,7 +566,7 @@ def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None, doping:
     if resume:
         check_writable(cache_folder("searches"))
     started = time.perf_counter()
-    images = data if data is not None else prior.sample(recipe.reference, seed=stable_seed(seed, "reference"), steps=recipe.render_steps, guidance=recipe.guidance, progress=progress)
+    images = data if data is not None else prior.sample(recipe.reference, seed=stable_seed(seed, "reference"), steps=recipe.reference_steps, guidance=recipe.guidance, progress=progress)
     maps = list(feature_maps) if feature_maps is not None else default_features(images, seed=seed, device=prior.device, progress=progress)
     make = Maker(prior, images, recipe, maps, list(range(len(prior.classes)))[shard[0] :: shard[1]], chunk, resume, save_every, progress)
     share, report = auto_share(make, feature_maps) if doping == "auto" else (float(doping), {})

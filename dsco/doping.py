@@ -59,15 +59,18 @@ def real_counts(ipc: int, share: float, available: Sequence[int]) -> list[int]:
     return [count] * len(available)
 
 # %% ../nbs/32_doping.ipynb #ff8e338c
-def choose_share(make: Callable[[float], object], score: Callable[[object], Sequence[float]], shares: Sequence[float]) -> tuple[float, dict[float, list[float]]]:
+def choose_share(make: Callable[[float], object], score: Callable[[object], Sequence[float]], shares: Sequence[float], *,
+                 predicted: float = 0.0) -> tuple[float, dict[float, list[float]]]:
     """The share whose set scores best on average, and all scores.
 
-    `make(share)` gives a set, `score(set)` its accuracies over seeds on a validation split (never on test). Within one
-    standard error of the best, the smallest share wins: real images are taken only where they pay."""
+    `make(share)` gives a set, `score(set)` its accuracies over seeds on a validation split (never on test). Shares
+    within one standard error of the best are tied: of these the smallest that is at least `predicted`, the share that
+    theory asks for (see `predicted_share`), wins, or the largest where none is."""
     if not len(shares):
         raise ValueError("shares is empty, but at least one must be tried: pass [0, 0.25, 0.5, 0.75, 1].")
     scores = {share: list(score(make(share))) for share in shares}
     mean = {share: float(np.mean(values)) for share, values in scores.items()}
     best = max(mean, key=mean.get)
     slack = float(np.std(scores[best], ddof=1) / np.sqrt(len(scores[best]))) if len(scores[best]) > 1 else 0.0
-    return min(share for share in shares if mean[share] >= mean[best] - slack), scores
+    tied = [share for share in shares if mean[share] >= mean[best] - slack]
+    return min((share for share in tied if share >= predicted), default=max(tied)), scores
