@@ -154,6 +154,7 @@ CASES = {
     "half an image a class": (lambda t: t.concentrate(ipc=1.5), ValueError, ["ipc is 1.5"]),
     "unknown option": (lambda t: t.concentrate(updatess=3), TypeError, ["updatess", "updates"]),
     "negative updates": (lambda t: t.concentrate(updates=-1), ValueError, ["updates is -1"]),
+    "reference of no steps": (lambda t: t.concentrate(data=None, reference_steps=0), ValueError, ["reference_steps is 0", "at least 1"]),
     "everything held out": (lambda t: t.concentrate(held_out=1.0), ValueError, ["held_out is 1.0"]),
     "objective of a search": (lambda t: t.concentrate(objective="enrgy"), ValueError, ["objective", "'enrgy'"]),
     "word for doping": (lambda t: t.concentrate(doping="some"), ValueError, ["doping", "'some'", "'auto'"]),
