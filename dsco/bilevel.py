@@ -34,9 +34,9 @@ __all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'Object
            'reset_weights', 'xavier_weights', 'redraw', 'weights_hash', 'Learned', 'Schedule', 'inverse_softplus',
            'task_loss', 'Malicious', 'Window', 'Recipe', 'check_distill', 'check_pool', 'check_scores', 'weight_shapes',
            'Distillation', 'begin_learning', 'check_file', 'objective_name', 'final_loss', 'thin_history', 'by_class',
-           'pixels_hash', 'schedule_config', 'finished_set', 'distill', 'schedule_of', 'scheduled_course',
-           'train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule', 'with_schedule',
-           'neighbour_distance', 'class_accuracies', 'attack_signs']
+           'pixels_hash', 'schedule_config', 'training_words', 'finished_set', 'distill', 'schedule_of',
+           'scheduled_course', 'train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule',
+           'with_schedule', 'neighbour_distance', 'class_accuracies', 'attack_signs']
 
 # %% ../nbs/20_bilevel.ipynb #7e6472b5
 class FlatNetwork:
@@ -728,6 +728,15 @@ def schedule_config(images: Tensor, steps: int, rates: Sequence[float], statisti
             "mean": statistics[0].tolist(), "std": statistics[1].tolist(), "start_weights": start_weights}
 
 
+def training_words(schedule: dict | None) -> str:
+    "How a distilled set is to be trained on, for the card of the saved set."
+    if schedule is None:
+        return "ordinary training (dsco.evaluate)"
+    rates, start = schedule["rates"], schedule["start_weights"]
+    known = f"; only from the start weights with hash {start}" if start else ""
+    return f"its own schedule (dsco.train_with_schedule): {schedule['steps']} GD steps, {schedule['epochs']} times, learned rates {min(rates):.3g} to {max(rates):.3g}{known}"
+
+
 def finished_set(run: Distillation) -> ConcentratedSet:
     "The result of a run as a set."
     recipe, learned, classes = run.recipe, run.learned.detached(), run.data.classes
@@ -738,6 +747,7 @@ def finished_set(run: Distillation) -> ConcentratedSet:
     if not recipe.window:
         start = weights_hash(run.pool[0]) if recipe.init.endswith("fixed") else None
         config["schedule"] = schedule_config(images, recipe.steps, F.softplus(learned.raw_rates).tolist(), run.data.statistics, learned=True, start_weights=start)
+    config["training"] = training_words(config.get("schedule"))
     if not math.isfinite(config["loss"] + config["loss_rounded"]):
         warnings.warn("the training that the images are for diverges before its end, so that no loss is known: lower window.lr, or outer_lr.", stacklevel=3)
         config |= {"loss": None, "loss_rounded": None}
