@@ -31,12 +31,12 @@ from .training import Evaluation, accuracy, batch_order, normalise
 __all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'Objective', 'FlatNetwork', 'flatten_weights',
            'load_weights', 'descent', 'momentum', 'adam', 'Course', 'mean_loss', 'step_gradient', 'follow',
            'unroll_gradient', 'CheckpointedStep', 'checkpoint_gradient', 'pull_back_rule', 'adjoint_gradient',
-           'reset_weights', 'xavier_weights', 'redraw', 'weights_hash', 'Learned', 'Schedule', 'inverse_softplus',
-           'task_loss', 'Malicious', 'Window', 'Recipe', 'check_distill', 'check_pool', 'check_scores', 'weight_shapes',
-           'Distillation', 'begin_learning', 'check_file', 'objective_name', 'final_loss', 'thin_history', 'by_class',
-           'pixels_hash', 'schedule_config', 'training_words', 'finished_set', 'distill', 'schedule_of',
-           'scheduled_course', 'train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule',
-           'with_schedule', 'neighbour_distance', 'class_accuracies', 'attack_signs']
+           'reset_weights', 'xavier_weights', 'redraw', 'weights_hash', 'through_bytes', 'Learned', 'Schedule',
+           'inverse_softplus', 'task_loss', 'Malicious', 'Window', 'Recipe', 'check_distill', 'check_pool',
+           'check_scores', 'weight_shapes', 'Distillation', 'begin_learning', 'check_file', 'objective_name',
+           'final_loss', 'thin_history', 'by_class', 'pixels_hash', 'schedule_config', 'training_words', 'finished_set',
+           'distill', 'schedule_of', 'scheduled_course', 'train_with_schedule', 'measure_running_averages',
+           'evaluate_with_schedule', 'with_schedule', 'neighbour_distance', 'class_accuracies', 'attack_signs']
 
 # %% ../nbs/20_bilevel.ipynb #7e6472b5
 class FlatNetwork:
@@ -285,6 +285,11 @@ def weights_hash(theta: Tensor) -> str:
     return hashlib.blake2b(theta.detach().float().cpu().contiguous().numpy().tobytes(), digest_size=8).hexdigest()
 
 # %% ../nbs/20_bilevel.ipynb #e333afc4
+def through_bytes(images: Tensor) -> Tensor:
+    "Pixels in [-1, 1] with the values they have after storage in 8 bits; gradients pass straight through. Bengio et al. 2013, arXiv 1308.3432."
+    return ((images.detach().clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1 + (images - images.detach())
+
+
 @dataclass
 class Learned:
     """The variables of a distillation.
@@ -304,9 +309,9 @@ class Learned:
         return [v for v in (self.images, self.raw_rates, self.logits) if v is not None]
 
     def x(self) -> Tensor:
-        "Normalised images (steps, n, C, H, W)."
+        "Normalised images (steps, n, C, H, W), rounded as they will be stored."
         mean, std = (s.to(self.images.device)[:, None, None] for s in self.statistics)
-        return (self.images - mean) / std
+        return (through_bytes(self.images) - mean) / std
 
     def y(self) -> Tensor:
         "Labels of every step: int64 (steps, n), or distributions (steps, n, classes)."
@@ -318,12 +323,6 @@ class Learned:
             return None if v is None else v.detach()
 
         return Learned(self.images.detach(), self.labels, cut(self.raw_rates), cut(self.logits), self.statistics)
-
-    def rounded(self) -> Learned:
-        "Detached, with the images as they are after storage in 8 bits."
-        learned = self.detached()
-        learned.images = to_float(to_uint8(learned.images)).to(learned.images.device)
-        return learned
 
 
 @dataclass(frozen=True)
@@ -742,15 +741,15 @@ def finished_set(run: Distillation) -> ConcentratedSet:
     recipe, learned, classes = run.recipe, run.learned.detached(), run.data.classes
     images, labels = by_class(to_uint8(learned.images), len(classes)).cpu(), by_class(learned.labels.expand(recipe.steps, -1), len(classes)).cpu()
     config = {"method": recipe.method, **asdict(recipe), "network": type(run.network).__name__, "objective": objective_name(run.objective), "data": fingerprint(run.data),
-              "loss": final_loss(run, learned), "loss_rounded": final_loss(run, learned.rounded()), "history": thin_history(run.history),
+              "loss": final_loss(run, learned), "history": thin_history(run.history),
               "seconds": round(run.seconds, 1), "dsco": dsco.__version__, "torch": torch.__version__, "device": str(run.device)}
     if not recipe.window:
         start = weights_hash(run.pool[0]) if recipe.init.endswith("fixed") else None
         config["schedule"] = schedule_config(images, recipe.steps, F.softplus(learned.raw_rates).tolist(), run.data.statistics, learned=True, start_weights=start)
     config["training"] = training_words(config.get("schedule"))
-    if not math.isfinite(config["loss"] + config["loss_rounded"]):
+    if not math.isfinite(config["loss"]):
         warnings.warn("the training that the images are for diverges before its end, so that no loss is known: lower window.lr, or outer_lr.", stacklevel=3)
-        config |= {"loss": None, "loss_rounded": None}
+        config["loss"] = None
     soft = None if learned.logits is None else by_class(learned.logits.softmax(-1), len(classes)).cpu()
     # Through JSON, so that a set and its saved copy have the same config: lists and no tuples.
     return ConcentratedSet(images, labels, classes, soft_labels=soft, config=json.loads(json.dumps(config)))
