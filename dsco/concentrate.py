@@ -388,7 +388,7 @@ LATEST_AIM: dict[tuple, Aim] = {}
 
 def find_aim(images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recipe, *, device: str | torch.device = "cpu") -> Aim:
     "`make_aim`, or what it gave for the same images, maps and split if that was the latest."
-    key = fingerprint(images), features_fingerprint(feature_maps, images), recipe.objective, recipe.held_out, recipe.seed, str(device)
+    key = fingerprint(images), features_fingerprint(feature_maps, images, device), recipe.objective, recipe.held_out, recipe.seed, str(device)
     if key not in LATEST_AIM:
         LATEST_AIM.clear()  # never two in memory
         LATEST_AIM[key] = make_aim(images, feature_maps, recipe, device=device)
@@ -399,9 +399,9 @@ def find_aim(images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recip
 
 
 @torch.no_grad()
-def features_fingerprint(feature_maps: Sequence[FeatureMap], images: ImageSet) -> str:
-    "A hash of the features that the maps give for the first few images."
-    x = to_float(images.images[:8])
+def features_fingerprint(feature_maps: Sequence[FeatureMap], images: ImageSet, device: str | torch.device = "cpu") -> str:
+    "A hash of the features that the maps give for the first few images, on the device where they will be used."
+    x = to_float(images.images[:8].to(device))
     return hashlib.blake2b(b"".join(phi(x).cpu().float().numpy().tobytes() for phi in feature_maps), digest_size=8).hexdigest()
 
 # %% ../nbs/33_concentrate.ipynb #847d5d77
@@ -457,7 +457,7 @@ def weights_fingerprint(prior: Prior) -> str:
 def search_file(prior: Prior, images: ImageSet, recipe: Recipe, labels: Sequence[int], feature_maps: Sequence[FeatureMap], chunk: int) -> Path:
     "Where the state of a search lies in the user cache: a hash of all that decides it."
     recipe = {key: value for key, value in asdict(recipe).items() if not key.startswith("trial_")}
-    address = json.dumps([weights_fingerprint(prior), fingerprint(images), features_fingerprint(feature_maps, images), recipe, list(labels), chunk,
+    address = json.dumps([weights_fingerprint(prior), fingerprint(images), features_fingerprint(feature_maps, images, prior.device), recipe, list(labels), chunk,
                           str(prior.device), torch.__version__], sort_keys=True)
     return cache_folder("searches", hashlib.blake2b(address.encode(), digest_size=8).hexdigest() + ".pt")
 
@@ -538,15 +538,16 @@ def auto_share(make: Maker, feature_maps: Sequence[FeatureMap] | None = None) ->
     possible = [count / recipe.ipc for count in counts if count <= int(fit.counts.min())]
     predicted = share_of_theory(make, validation, maps)
     share, scores = choose_share(trial, lambda small: evaluate(small, validation, protocol=recipe.trial_protocol, seeds=recipe.trial_seeds, progress=make.progress).accuracies,
-                                 possible, predicted=predicted)
-    return share, {"doping_scores": {str(s): v for s, v in scores.items()}, "doping_validation_images": len(validation), "doping_predicted": round(predicted, 3)}
+                                 possible, predicted=predicted or 0.0, tested=len(validation))
+    report = {"doping_scores": {str(s): v for s, v in scores.items()}, "doping_validation_images": len(validation)}
+    return share, report if predicted is None else {**report, "doping_predicted": round(predicted, 3)}
 
 
-def share_of_theory(make: Maker, validation: ImageSet, maps: Sequence[FeatureMap]) -> float:
-    "The largest `predicted_share` over the feature maps, of validation images against as many samples; 0 where there are too few to tell."
+def share_of_theory(make: Maker, validation: ImageSet, maps: Sequence[FeatureMap]) -> float | None:
+    "The largest `predicted_share` over the feature maps, of validation images against as many samples; None where there are too few to tell."
     recipe, classes, few = make.recipe, len(validation.classes), int(validation.counts.min())
     if few * classes < 5:
-        return 0.0
+        return None
     real = validation.subset(torch.cat([validation.of_class(c)[:few] for c in range(classes)]))
     samples = make.prior.sample(few, seed=stable_seed(recipe.seed, "share"), steps=recipe.render_steps, guidance=recipe.guidance, progress=False)
     return max(predicted_share(extract(phi, real), extract(phi, samples)) for phi in maps)

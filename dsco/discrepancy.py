@@ -320,10 +320,12 @@ class Objective:
 
     def summarise(self, batches: Iterable[Tensor]) -> Summary:
         "A `Summary` of target features, given as batches (n_i, d) of one class; memory does not grow with their number."
+        # Abstract: every objective says how, in a subclass.
         raise NotImplementedError(f"{type(self).__name__} must define summarise.")
 
     def distance(self, x: Tensor, summary: Summary, weights: Tensor | None = None) -> Tensor:
         "Discrepancy of the cloud x (n, d) from the target, `weights` (n,) with sum 1 or equal; a scalar, differentiable in x and weights."
+        # Abstract, as above.
         raise NotImplementedError(f"{type(self).__name__} must define distance.")
 
     def distance_prefixes(self, x: Tensor, summary: Summary, sizes: Sequence[int]) -> Tensor:
@@ -379,6 +381,7 @@ class KernelObjective(Objective):
 
     def terms(self, x: Tensor, summary: Summary) -> tuple[Tensor, Tensor, Tensor]:
         "G (n, n), c (n,) and the constant for the cloud x (n, d), in the objective's unit."
+        # Abstract: every kernel objective has terms of its own.
         raise NotImplementedError(f"{type(self).__name__} must define terms.")
 
     @full_precision
@@ -417,6 +420,7 @@ class PointObjective(KernelObjective):
 
     def kernel(self, bandwidths: Tensor) -> Kernel:
         "The kernel, as a function of squared distances."
+        # Abstract: the kernel is what subclasses differ in.
         raise NotImplementedError(f"{type(self).__name__} must define kernel.")
 
     @full_precision

@@ -14,7 +14,7 @@ from torch import Tensor
 from .data import stable_seed
 
 # %% auto #0
-__all__ = ['predicted_share', 'real_probability', 'real_counts', 'choose_share']
+__all__ = ['predicted_share', 'real_probability', 'real_counts', 'choose_share', 'standard_error']
 
 # %% ../nbs/32_doping.ipynb #7bd18ac7
 def predicted_share(real: Tensor, generated: Tensor, *, quantile: float = 0.05, folds: int = 5, seed: int = 0) -> float:
@@ -60,17 +60,27 @@ def real_counts(ipc: int, share: float, available: Sequence[int]) -> list[int]:
 
 # %% ../nbs/32_doping.ipynb #ff8e338c
 def choose_share(make: Callable[[float], object], score: Callable[[object], Sequence[float]], shares: Sequence[float], *,
-                 predicted: float = 0.0) -> tuple[float, dict[float, list[float]]]:
+                 predicted: float = 0.0, tested: int | None = None) -> tuple[float, dict[float, list[float]]]:
     """The share whose set scores best on average, and all scores.
 
-    `make(share)` gives a set, `score(set)` its accuracies over seeds on a validation split (never on test). Shares
-    within one standard error of the best are tied: of these the smallest that is at least `predicted`, the share that
-    theory asks for (see `predicted_share`), wins, or the largest where none is."""
+    `make(share)` gives a set, `score(set)` its accuracies in percent over seeds on a validation split (never on test),
+    of `tested` images (None: take their number for unlimited). Shares within one standard error of the best are tied:
+    of these the smallest that is at least `predicted`, the share that theory asks for (see `predicted_share`), wins,
+    or the largest where none is."""
     if not len(shares):
         raise ValueError("shares is empty, but at least one must be tried: pass [0, 0.25, 0.5, 0.75, 1].")
     scores = {share: list(score(make(share))) for share in shares}
     mean = {share: float(np.mean(values)) for share, values in scores.items()}
     best = max(mean, key=mean.get)
-    slack = float(np.std(scores[best], ddof=1) / np.sqrt(len(scores[best]))) if len(scores[best]) > 1 else 0.0
+    slack = standard_error(scores[best], tested)
     tied = [share for share in shares if mean[share] >= mean[best] - slack]
     return min((share for share in tied if share >= predicted), default=max(tied)), scores
+
+
+def standard_error(accuracies: Sequence[float], tested: int | None) -> float:
+    "Of the mean of `accuracies` in percent: the scatter over seeds (unknown for one, then 0) and that of `tested` images."
+    seeds = float(np.var(accuracies, ddof=1)) / len(accuracies) if len(accuracies) > 1 else 0.0
+    if tested is None:
+        return seeds**0.5
+    right = (float(np.mean(accuracies)) / 100 * tested + 1) / (tested + 2)
+    return (seeds + 1e4 * right * (1 - right) / tested) ** 0.5
