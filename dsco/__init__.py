@@ -12,6 +12,7 @@ _HOMES = {
     "Prior": "prior",
     "concentrate": "concentrate", "ConcentratedSet": "concentrate",
     "evaluate": "training",
+    "plan": "planning", "Plan": "planning",
     "distill": "bilevel", "train_with_schedule": "bilevel", "evaluate_with_schedule": "bilevel", "Window": "bilevel", "Malicious": "bilevel",
 }
 __all__ = sorted(_HOMES)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import inspect
 import json
 import math
 import time
@@ -22,21 +23,22 @@ from tqdm.auto import tqdm
 
 import dsco
 from .concentrate import ConcentratedSet
-from .data import Augmentation, ImageSet, check_writable, replacing, stable_seed, to_float, to_uint8
+from .data import Augmentation, ImageSet, cache_folder, check_writable, replacing, stable_seed, to_float, to_uint8
 from .prior import fingerprint
 from .selection import select_random
 from .training import Evaluation, accuracy, batch_order, normalise
 
 # %% auto #0
-__all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'Objective', 'FlatNetwork', 'flatten_weights',
-           'load_weights', 'descent', 'momentum', 'adam', 'Course', 'mean_loss', 'step_gradient', 'follow',
-           'unroll_gradient', 'CheckpointedStep', 'checkpoint_gradient', 'pull_back_rule', 'adjoint_gradient',
+__all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'Objective', 'DIVERGED', 'FlatNetwork',
+           'flatten_weights', 'load_weights', 'descent', 'momentum', 'adam', 'Course', 'mean_loss', 'step_gradient',
+           'follow', 'unroll_gradient', 'CheckpointedStep', 'checkpoint_gradient', 'pull_back_rule', 'adjoint_gradient',
            'reset_weights', 'xavier_weights', 'redraw', 'weights_hash', 'through_bytes', 'Learned', 'Schedule',
-           'inverse_softplus', 'task_loss', 'Malicious', 'Window', 'Recipe', 'check_distill', 'check_pool',
-           'check_scores', 'weight_shapes', 'Distillation', 'begin_learning', 'check_file', 'objective_name',
-           'final_loss', 'thin_history', 'by_class', 'pixels_hash', 'schedule_config', 'training_words', 'finished_set',
-           'distill', 'schedule_of', 'scheduled_course', 'train_with_schedule', 'measure_running_averages',
-           'evaluate_with_schedule', 'with_schedule', 'neighbour_distance', 'class_accuracies', 'attack_signs']
+           'inverse_softplus', 'task_loss', 'Malicious', 'Window', 'is_positive', 'Recipe', 'check_distill',
+           'check_pool', 'check_scores', 'weight_shapes', 'same_buffers', 'full_single_precision', 'Distillation',
+           'begin_learning', 'check_file', 'objective_name', 'final_loss', 'thin_history', 'by_class', 'pixels_hash',
+           'schedule_config', 'training_words', 'finished_set', 'distill', 'schedule_of', 'scheduled_course',
+           'train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule', 'with_schedule',
+           'neighbour_distance', 'class_accuracies', 'attack_signs']
 
 # %% ../nbs/20_bilevel.ipynb #7e6472b5
 class FlatNetwork:
@@ -417,9 +419,16 @@ class Window:
             raise ValueError(f"window.length is {self.length}, but it must lie between 1 and window.span ({self.span}): lower it or raise the span.")
         if self.optimiser not in RULES:
             raise ValueError(f"window.optimiser is {self.optimiser!r}, but it must be one of {', '.join(RULES)}: choose one.")
-        if not 0 < self.lr < math.inf or self.batch_size < 1:
-            raise ValueError(f"window.lr is {self.lr} and window.batch_size {self.batch_size}, but both must be positive and finite: change them.")
+        if not is_positive(self.lr) or self.batch_size < 1:
+            raise ValueError(f"window.lr is {self.lr!r} and window.batch_size {self.batch_size}, but both must be positive and finite: change them.")
+        if isinstance(self.transforms, str):
+            raise ValueError(f"window.transforms is {self.transforms!r}, but it must be a sequence of names: pass ({self.transforms!r},).")
         Augmentation(self.transforms)
+
+
+def is_positive(value: object) -> bool:
+    "Whether `value` is a finite positive number."
+    return isinstance(value, (int, float)) and 0 < value < math.inf
 
 # %% ../nbs/20_bilevel.ipynb #7bc2231c
 @dataclass(frozen=True)
@@ -461,10 +470,14 @@ class Recipe:
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least {least}: change it.")
-        for name in ("outer_lr", "inner_lr", "clip"):
-            value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0 < value < math.inf or name == "clip" and value is None):
-                raise ValueError(f"{name} is {value!r}, but it must be a positive number: change it.")
+        if not isinstance(self.seed, int) or not isinstance(self.soft_labels, bool):
+            raise ValueError(f"seed is {self.seed!r} and soft_labels {self.soft_labels!r}, but they must be a whole number, and True or False: change them.")
+        for name in ("outer_lr", "inner_lr"):
+            if not is_positive(getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)!r}, but it must be a positive number: change it.")
+        # At 1 or below the limit could only fall, and with it every later step.
+        if self.clip is not None and not (is_positive(self.clip) and self.clip > 1):
+            raise ValueError(f"clip is {self.clip!r}, but it must be a number above 1, or None: try 2.")
         for name, choices in (("init", INITS), ("gradient", GRADIENTS), ("images_from", ("noise", "real")), ("draw", DRAWS)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, but it must be one of {', '.join(choices)}: choose one.")
@@ -482,11 +495,13 @@ class Recipe:
                 raise ValueError(f"steps is {self.steps} and epochs {self.epochs}, but a window has a schedule of its own: leave both at 1.")
 
 # %% ../nbs/20_bilevel.ipynb #e159d2e1
-def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequence[nn.Module], objective: Objective = task_loss) -> None:
-    "Raise TypeError or ValueError, naming the argument, unless the request can be met."
+def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequence[nn.Module], objective: Objective = task_loss, device: torch.device | str = "cpu") -> None:
+    "Raise TypeError or ValueError, naming the argument, unless the request can be met on `device`."
     recipe.check()
     if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
         raise TypeError(f"network is a {type(network).__name__}, but it must be a torch module with parameters: try build_network('lenet', data.shape, 10).")
+    if frozen := [name for name, p in network.named_parameters() if not p.requires_grad]:
+        raise ValueError(f"network has frozen parameters ({frozen[0]}), but all of them are trained here: call network.requires_grad_().")
     if not isinstance(data, ImageSet):
         raise TypeError(f"data is a {type(data).__name__}, but it must be an ImageSet: pass load_data(...).train, for example.")
     if recipe.images_from == "real" and recipe.ipc > int(data.counts.min()):
@@ -494,12 +509,12 @@ def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequ
     if isinstance(objective, Malicious) and not {objective.source, objective.target} <= set(range(len(data.classes))):
         raise ValueError(f"objective is {objective}, but data has the classes 0 to {len(data.classes) - 1}: correct source or target.")
     check_pool(network, recipe, pool)
-    check_scores(network, data, min(2, recipe.networks))
+    check_scores(network, data, min(2, recipe.networks), device)
 
 
 def check_pool(network: nn.Module, recipe: Recipe, pool: Sequence[nn.Module]) -> None:
     "Raise TypeError or ValueError unless `pool` has the networks that `init` needs."
-    if isinstance(pool, nn.Module) or not all(isinstance(other, nn.Module) for other in pool):
+    if not isinstance(pool, Sequence) or not all(isinstance(other, nn.Module) for other in pool):
         raise TypeError(f"pool is a {type(pool).__name__}, but it must be a list of networks: pass [network].")
     if not recipe.init.startswith("pretrained") and pool:
         raise ValueError(f"pool has {len(pool)} networks, but init={recipe.init!r} uses none: leave it out, or take a pretrained init.")
@@ -509,16 +524,18 @@ def check_pool(network: nn.Module, recipe: Recipe, pool: Sequence[nn.Module]) ->
         raise ValueError(f"pool has {len(pool)} networks, but init='pretrained_random' draws {recipe.networks} of at least 2: add some.")
     if odd := [i for i, other in enumerate(pool) if weight_shapes(other) != weight_shapes(network)]:
         raise ValueError(f"pool[{odd[0]}] has parameters of other shapes than network: all must have one architecture.")
+    if odd := [i for i, other in enumerate(pool) if not same_buffers(other, network)]:
+        raise ValueError(f"pool[{odd[0]}] has other buffers than network, but only its parameters would be taken: give all of them the same.")
     if recipe.init.endswith("fixed") and recipe.networks != 1:
         raise ValueError(f"networks is {recipe.networks}, but init={recipe.init!r} has one start: leave it out.")
     if recipe.init == "random":
         redraw(network, 0, draw=recipe.draw)
 
 
-def check_scores(network: nn.Module, data: ImageSet, count: int = 1) -> None:
-    "Raise ValueError unless `network` turns the images of `data` into one score a class, and `count` copies of it at once can be differentiated twice."
-    device, few = next(network.parameters()).device, data.subset(torch.arange(min(2, len(data))))
-    net, theta, x = FlatNetwork(network, device), flatten_weights(network).repeat(count, 1), normalise(few.images, few.statistics).to(device)
+def check_scores(network: nn.Module, data: ImageSet, count: int = 1, device: torch.device | str = "cpu") -> None:
+    "Raise ValueError unless `network` turns the images of `data` into one score a class on `device`, and `count` copies of it at once can be differentiated twice."
+    few = data.subset(torch.arange(min(2, len(data))))
+    net, theta, x = FlatNetwork(network, device), flatten_weights(network).to(device), normalise(few.images, few.statistics).to(device)
     try:
         with torch.no_grad():
             scores = net.module(x)
@@ -527,18 +544,35 @@ def check_scores(network: nn.Module, data: ImageSet, count: int = 1) -> None:
     if not isinstance(scores, Tensor) or scores.shape != (len(few), len(data.classes)):
         found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise ValueError(f"network gives scores of shape {found} for {len(few)} images, but data has {len(data.classes)} classes: build it with as many outputs.")
-    try:
-        g = step_gradient(net, theta, x.requires_grad_(), few.labels.to(device), create_graph=True)
-        torch.autograd.grad(g.square().sum(), x)
-    except RuntimeError as error:
-        raise ValueError(f"network cannot be differentiated twice ({str(error).splitlines()[0]}): replace layers with fused kernels, such as flash attention or cuDNN's recurrent ones.") from error
+    for copies, problem in ((1, "cannot be differentiated twice ({}): replace layers with fused kernels, such as flash attention or cuDNN's recurrent ones"),
+                            (count, "cannot be trained from several starts at once ({}): set networks=1"))[: count]:
+        try:
+            g = step_gradient(net, theta.repeat(copies, 1), x.requires_grad_(), few.labels.to(device), create_graph=True)
+            torch.autograd.grad(g.square().sum(), x)
+        except RuntimeError as error:
+            raise ValueError(f"network {problem.format(str(error).splitlines()[0])}.") from error
 
 
 def weight_shapes(network: nn.Module) -> list[tuple[int, ...]]:
     "Shapes of all parameters, in order."
     return [tuple(p.shape) for p in network.parameters()]
 
+
+def same_buffers(one: nn.Module, other: nn.Module) -> bool:
+    "Whether two networks agree in all buffers but the running averages of batch norm, which are not used here."
+    a, b = (dict(FlatNetwork(network).module.named_buffers()) for network in (one, other))
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
 # %% ../nbs/20_bilevel.ipynb #25f39d03
+DIVERGED = 1e4  # times the loss at the beginning: no training comes back from there
+
+
+def full_single_precision():
+    "A context in which a GPU convolves in full single precision: half a grey level matters here, and TF32 keeps three digits only."
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(enabled=cudnn.enabled, benchmark=cudnn.benchmark, deterministic=cudnn.deterministic, allow_tf32=False)
+
+
 class Distillation:
     "One run: its variables, how to advance them, how to save and resume."
 
@@ -608,8 +642,9 @@ class Distillation:
         return share
 
     def check_finite(self, loss: float, norm: float) -> None:
-        "Raise FloatingPointError unless both are numbers."
-        if math.isfinite(loss) and math.isfinite(norm):
+        "Raise FloatingPointError unless both are numbers and the loss is within bounds."
+        first = abs(self.history[0][0]) if self.history else math.inf
+        if math.isfinite(loss) and math.isfinite(norm) and abs(loss) <= DIVERGED * (1 + first):
             return
         if self.recipe.window:
             rates, mend = f"the inner rate {self.recipe.window.lr:g}", "window.lr or window.length"
@@ -624,7 +659,7 @@ class Distillation:
             self.resume(file)
         saved = time.perf_counter()
         began = saved - self.seconds
-        with tqdm(total=self.recipe.outer_steps, initial=self.step, desc=f"distill {self.recipe.method}", unit="step", disable=not progress, leave=False) as bar:
+        with full_single_precision(), tqdm(total=self.recipe.outer_steps, initial=self.step, desc=f"distill {self.recipe.method}", unit="step", disable=not progress, leave=False) as bar:
             while self.step < self.recipe.outer_steps:
                 loss = self.advance()
                 self.seconds = time.perf_counter() - began
@@ -633,6 +668,12 @@ class Distillation:
                 if file and (self.step == self.recipe.outer_steps or time.perf_counter() - saved > save_every):
                     self.save(file)
                     saved = time.perf_counter()
+
+    def cache_file(self) -> Path:
+        "Where the state lies in the user's cache: a hash of all that decides the result, the code of this module included."
+        code = hashlib.blake2b(Path(inspect.getfile(stable_seed)).with_name("bilevel.py").read_bytes()).hexdigest()
+        address = json.dumps([self.identity(), str(self.device), torch.__version__, code], sort_keys=True)
+        return cache_folder("distillations", hashlib.blake2b(address.encode(), digest_size=8).hexdigest() + ".pt")
 
     def identity(self) -> dict:
         "What decides the result: a saved state may only be resumed by a run that agrees."
@@ -700,8 +741,9 @@ def objective_name(objective: Objective) -> str:
 # %% ../nbs/20_bilevel.ipynb #d7b2a535
 @torch.no_grad()
 def final_loss(run: Distillation, learned: Learned) -> float:
-    "Outer loss after the whole inner training on `learned`, on a batch that no outer step has used (and with random starts, from others)."
-    return run.outer_loss("report")(run.plan.trained(run.net, learned, run.starts("report"), run.address("course", "report"))).item()
+    "Outer loss after the whole inner training on `learned`, on a training batch drawn anew (all of the data, if a batch takes it), and on a new draw of the starts."
+    with full_single_precision():
+        return run.outer_loss("report")(run.plan.trained(run.net, learned, run.starts("report"), run.address("course", "report"))).item()
 
 
 def thin_history(history: Sequence[tuple[float, float]], rows: int = 200) -> list[list[float]]:
@@ -733,7 +775,8 @@ def training_words(schedule: dict | None) -> str:
         return "ordinary training (dsco.evaluate)"
     rates, start = schedule["rates"], schedule["start_weights"]
     known = f"; only from the start weights with hash {start}" if start else ""
-    return f"its own schedule (dsco.train_with_schedule): {schedule['steps']} GD steps, {schedule['epochs']} times, learned rates {min(rates):.3g} to {max(rates):.3g}{known}"
+    kind = "learned" if schedule["learned"] else "constant"
+    return f"its own schedule (dsco.train_with_schedule): {schedule['steps']} GD steps, {schedule['epochs']} times, {kind} rates {min(rates):.3g} to {max(rates):.3g}{known}"
 
 
 def finished_set(run: Distillation) -> ConcentratedSet:
@@ -754,11 +797,11 @@ def finished_set(run: Distillation) -> ConcentratedSet:
     # Through JSON, so that a set and its saved copy have the same config: lists and no tuples.
     return ConcentratedSet(images, labels, classes, soft_labels=soft, config=json.loads(json.dumps(config)))
 
-# %% ../nbs/20_bilevel.ipynb #5a8e1237
+# %% ../nbs/20_bilevel.ipynb #2e973bf5
 def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epochs: int = 1, init: str | None = None, pool: Sequence[nn.Module] = (), gradient: str = "adjoint",
             window: Window | None = None, objective: Objective = task_loss, outer_steps: int = 1000, outer_lr: float = 0.01, halvings: int = 9, inner_lr: float = 0.02,
             batch_size: int = 1024, networks: int = 1, images_from: str = "noise", draw: str = "default", clip: float | None = 2.0, soft_labels: bool = False, seed: int = 0,
-            file: str | Path | None = None, save_every: float = 60, device: str | torch.device | None = None, progress: bool = True) -> ConcentratedSet:
+            file: str | Path | None = None, resume: bool = False, save_every: float = 60, device: str | torch.device | None = None, progress: bool = True) -> ConcentratedSet:
     """Learn `ipc` images a class by differentiating the loss on `data` through the training they cause (arXiv 1811.10959).
 
     `steps`, `epochs`: the images are shared among `steps` GD steps, repeated `epochs` times, with a learned rate each,
@@ -767,17 +810,23 @@ def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epo
     "pretrained_fixed" or "pretrained_random" (the networks in `pool`); `networks` starts are averaged. `gradient`: "adjoint",
     "checkpoint" or "unroll". `objective(scores, labels)`: the outer loss, on `batch_size` real images. `outer_lr`: of
     Adam, halved `halvings` times. `images_from`: they begin as "noise" or "real" images. `clip`: keep the gradient below so
-    many times its running mean, None for never. `file`: save the state there every `save_every` seconds and resume
-    from it. `network` is not changed. Raises TypeError or ValueError, naming the argument, before any work, and
+    many times (above 1) its running mean, None for never. `file`: save the state there every `save_every` seconds and resume
+    from it; `resume` does so in the user's cache, addressed by all that decides the result. `network` is not changed. Raises TypeError or ValueError, naming the argument, before any work, and
     FloatingPointError when training diverges."""
     whole = [value.__index__() if hasattr(value, "__index__") else value for value in (ipc, steps, epochs, outer_steps, halvings, batch_size, networks, seed)]
     ipc, steps, epochs, outer_steps, halvings, batch_size, networks, seed = whole
     recipe = Recipe(ipc, steps, epochs, init, gradient, window, outer_steps, outer_lr, halvings, inner_lr, batch_size, networks, images_from, draw, clip, soft_labels, seed)
-    check_distill(network, data, recipe, pool, objective)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    check_distill(network, data, recipe, pool, objective, device)
+    if not isinstance(save_every, (int, float)) or not save_every >= 0:
+        raise ValueError(f"save_every is {save_every!r}, but it must be a number of seconds from 0 on: try 60.")
+    if resume and file is not None:
+        raise ValueError(f"file is {str(file)!r}, but resume=True keeps the state in the cache: pass one of the two.")
+    run = Distillation(network, data, recipe, pool, objective, device)
+    file = run.cache_file() if resume else None if file is None else Path(file)
     if file is not None:
-        check_file(Path(file), objective)
-    run = Distillation(network, data, recipe, pool, objective, torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
-    run.run(file=Path(file) if file else None, save_every=save_every, progress=progress)
+        check_file(file, objective)
+    run.run(file=file, save_every=save_every, progress=progress)
     return finished_set(run)
 
 # %% ../nbs/20_bilevel.ipynb #7793a6e9
@@ -811,7 +860,8 @@ def train_with_schedule(network: nn.Module, small: ConcentratedSet) -> nn.Module
     made_for = small.config["schedule"]["start_weights"]
     if made_for and made_for != weights_hash(theta):
         warnings.warn(f"small was made for the start {made_for} only, but network has other weights ({weights_hash(theta)}): expect a low accuracy.", stacklevel=2)
-    theta = follow(FlatNetwork(network, device), course, theta)[0][0]
+    with full_single_precision():
+        theta = follow(FlatNetwork(network, device), course, theta)[0][0]
     if not theta.isfinite().all():
         raise FloatingPointError(f"small makes the weights of network grow beyond all bounds within its {len(course.order)} steps at rates from {min(course.rates):.3g} to {max(course.rates):.3g}: lower the rates.")
     trained = load_weights(copy.deepcopy(network), theta)
@@ -859,13 +909,14 @@ def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Ite
 
 def with_schedule(small: ConcentratedSet, data: ImageSet, *, rate: float, steps: int = 1, epochs: int = 1) -> ConcentratedSet:
     "`small` with a schedule of one constant `rate`, normalised like `data`: how a baseline is trained like a distilled set."
-    if not 0 < rate < math.inf or not all(isinstance(count, int) and count > 0 for count in (steps, epochs)):
-        raise ValueError(f"rate is {rate}, steps {steps} and epochs {epochs}, but they must be a positive number and two positive whole ones: change them.")
+    if not is_positive(rate) or not all(isinstance(count, int) and count > 0 for count in (steps, epochs)):
+        raise ValueError(f"rate is {rate!r}, steps {steps} and epochs {epochs}, but they must be a positive number and two positive whole ones: change them.")
     counts = torch.bincount(small.labels, minlength=len(small.classes)).tolist()
     if len(set(counts)) > 1 or counts[0] % steps or not torch.equal(small.labels, small.labels.sort().values):
         raise ValueError(f"small has {counts} images of the classes, but {steps} steps take equal shares of every class, and classes in order: make each count a multiple of {steps}.")
     schedule = schedule_config(small.images, steps, [rate] * (steps * epochs), data.statistics, learned=False)
-    return ConcentratedSet(small.images, small.labels, small.classes, origin=small.origin, soft_labels=small.soft_labels, config={**small.config, "schedule": schedule})
+    config = {**small.config, "schedule": schedule, "training": training_words(schedule)}
+    return ConcentratedSet(small.images, small.labels, small.classes, origin=small.origin, soft_labels=small.soft_labels, config=config)
 
 # %% ../nbs/20_bilevel.ipynb #e2c04c72
 def neighbour_distance(small: ConcentratedSet, data: ImageSet) -> float:
@@ -877,8 +928,9 @@ def neighbour_distance(small: ConcentratedSet, data: ImageSet) -> float:
 @torch.no_grad()
 def class_accuracies(network: nn.Module, images: ImageSet) -> Tensor:
     "Accuracy on each class of `images`, in percent, (classes,)."
-    device = next(network.parameters()).device
+    device, mode = next(network.parameters()).device, network.training
     right = torch.cat([network.eval()(normalise(part, images.statistics).to(device)).argmax(1).cpu() for part in images.images.split(1000)]) == images.labels
+    network.train(mode)
     return torch.stack([100 * right[images.labels == c].float().mean() for c in range(len(images.classes))])
 
 
@@ -886,7 +938,13 @@ def attack_signs(network: nn.Module, small: ConcentratedSet, data: ImageSet, hel
     """Three signs that a scheduled set means harm to the trained `network`; compare them with those of real images at the same rates.
 
     `step`: length of the change of the weights. `distance`: of its images from the nearest ones of `data`
-    (`neighbour_distance`). `drop`: the largest fall of a class's accuracy on `held_out`, in points."""
+    (`neighbour_distance`). `drop`: the largest fall of a class's accuracy on `held_out`, in points. Raises ValueError
+    for sets of other images or classes, and for a class without images in `held_out`: nothing could be seen of its fall."""
+    for name, images in (("data", data), ("held_out", held_out)):
+        if images.shape != tuple(small.images.shape[1:]) or list(images.classes) != list(small.classes):
+            raise ValueError(f"{name} has images of {images.shape} and classes {images.classes}, but small has {tuple(small.images.shape[1:])} and {small.classes}: they must agree.")
+    if empty := [name for name, count in zip(held_out.classes, held_out.counts.tolist()) if not count]:
+        raise ValueError(f"held_out has no image of class {empty[0]}, but a fall of its accuracy must be seen: hold out some of every class.")
     trained = train_with_schedule(network, small)
     return {"step": (flatten_weights(trained) - flatten_weights(network)).norm().item(), "distance": neighbour_distance(small, data),
             "drop": (class_accuracies(network, held_out) - class_accuracies(trained, held_out)).max().item()}

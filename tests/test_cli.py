@@ -17,7 +17,7 @@ def dsco(*words: str | int | Path, **variables: str) -> subprocess.CompletedProc
     return subprocess.run([*PROGRAM, *map(str, words)], capture_output=True, text=True, cwd=ROOT, env=os.environ | variables)
 
 
-@pytest.mark.parametrize("command", [[], ["concentrate"], ["distill"], ["evaluate"], ["reproduce"]])
+@pytest.mark.parametrize("command", [[], ["concentrate"], ["distill"], ["plan"], ["evaluate"], ["reproduce"]])
 def test_help_shows_an_example(command):
     done = dsco(*command, "--help")
     assert done.returncode == 0 and f"example: dsco {' '.join(command)}" in done.stdout and not done.stderr
@@ -43,6 +43,9 @@ def test_help_shows_an_example(command):
     ("distill --data digits --ipc 1 --window --epochs 2 --out OUT", "--window"),
     ("distill --data digits --ipc 3 --steps 2 --out OUT", "multiple of steps"),
     ("distill --data digits --ipc 1 --network resnet19 --out OUT", "'resnet19'"),
+    ("plan --data digits", "--budgets"),
+    ("plan --data digits --budgets 1,x", "'1,x'"),
+    ("plan --data digits --budgets 10 --prior p --steps 3", "--prior"),
     ("evaluate", "FOLDER"),
     ("evaluate no_such_folder --data digits", "no_such_folder"),
     ("evaluate no_such_folder", "--data"),
@@ -82,11 +85,11 @@ def test_concentrate_then_evaluate(tmp_path):
 
 @pytest.mark.parametrize("init, networks", [("fixed", 1), ("random", 2)])
 def test_distill_then_evaluate(init, networks, tmp_path):
-    "A set made for one start is tested on that start, one made for any on several; its state leaves the cache."
+    "A set made for one start is tested on that start, one made for any on several; its state stays in the cache."
     data, small = write_images(tmp_path / "data"), tmp_path / "small"
     made = dsco("distill", "--data", data, "--ipc", 1, "--epochs", 2, "--outer-steps", 3, "--init", init, "--out", small, DSCO_CACHE=str(tmp_path / "cache"))
     assert made.returncode == 0, made.stderr
-    assert not list((tmp_path / "cache").rglob("*.pt"))
+    assert len(list((tmp_path / "cache").rglob("distillations/*.pt"))) == 1
     tested = dsco("evaluate", small, "--data", data, "--seeds", 2, "--json")
     assert tested.returncode == 0, tested.stderr
     found = json.loads(tested.stdout)
@@ -96,3 +99,13 @@ def test_distill_then_evaluate(init, networks, tmp_path):
 def test_help_is_fast():
     probe = "import sys; from dsco.cli import main; main(['--help']); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", probe], check=True, capture_output=True, cwd=ROOT)
+
+
+def test_plan_forecasts_every_mixture(tmp_path):
+    done = dsco(*"plan --data digits --budgets 2,20 --steps 20 --pilot 1 --seeds 3 --json".split(), DSCO_CACHE=str(tmp_path / "cache"))
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["forecasts"]
+    assert {(f["ipc"], f["share"]) for f in found} == {(2, share) for share in (0, 0.5, 1)} | {(20, share) for share in (0, 0.25, 0.5, 0.75, 1)}
+    assert all(0 <= f["low"] <= f["accuracy"] <= f["high"] <= 100 and f["discrepancy"] > 0 for f in found)
+    real = {f["ipc"]: f["accuracy"] for f in found if f["share"] == 1}
+    assert real[20] > real[2]
