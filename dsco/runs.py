@@ -41,8 +41,8 @@ __all__ = ['LAUNCHER', 'LARGEST', 'FINISHING', 'read_cells', 'code_cells', 'defa
            'asks_package', 'imported', 'named_in_init', 'modules_used', 'fingerprints', 'changes', 'RunStatus',
            'run_folder', 'read_record', 'lost', 'status', 'RunError', 'on_gpu', 'environment', 'execute', 'failure',
            'plain_traceback', 'scrub', 'scrub_output', 'tidy_notebook', 'versions', 'device', 'git_commit',
-           'make_record', 'replace_text', 'finish', 'move_figures', 'locked', 'with_needs', 'run_one', 'side_by_side',
-           'reproduce', 'render_readme']
+           'make_record', 'replace_text', 'finish', 'renew_prose', 'move_figures', 'locked', 'with_needs', 'run_one',
+           'side_by_side', 'reproduce', 'render_readme']
 
 # %% ../nbs/60_runs.ipynb #ecc08c0b
 def read_cells(path: Path) -> list[dict]:
@@ -461,6 +461,24 @@ def finish(spec: RunSpec, run: Run, mark: dict, seconds: float, runs: Iterable[s
     return new
 
 
+def renew_prose(spec: RunSpec, profile: str, root: Path) -> None:
+    "Give the executed notebook of a fresh run, whose code cells are those of its source, the source's prose of today."
+    kept = run_folder(profile, root) / f"{spec.name}.ipynb"
+    executed, source = (json.loads(path.read_text(encoding="utf-8")) for path in (kept, root / spec.notebook))
+    ran = iter([cell for cell in executed["cells"] if cell["cell_type"] == "code"])
+    cells = []
+    for cell in source["cells"]:
+        if cell["cell_type"] != "code":
+            cells.append({**cell, "metadata": {}})
+            continue
+        cells.append(next(ran))
+        if "parameters" in cell["metadata"].get("tags", []) and spec.parameters:
+            cells.append(next(ran))  # what papermill injected
+    text = json.dumps({**executed, "cells": cells}, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    if text != kept.read_text(encoding="utf-8"):
+        replace_text(kept, text)
+
+
 def move_figures(source: Path, target: Path, new: Sequence[str], old: Sequence[str]) -> None:
     "Put the new figures into place and take away old ones that are no longer drawn."
     for name in new:
@@ -567,6 +585,7 @@ def reproduce(profile: str, *, root: str | Path | None = None, only: Sequence[st
                 tqdm.write(f"{spec.name:<28} done in {written['seconds']:.0f} s → papermill_runs/{profile}/{spec.name}.ipynb")
 
             for name in sorted(wanted - todo.keys()):
+                renew_prose(specs[name], profile, root)
                 tqdm.write(f"{name:<28} fresh")
             if todo:
                 side_by_side(todo, work, workers or (1 if on_gpu() else min(8, os.cpu_count() or 1)), stop)
