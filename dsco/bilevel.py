@@ -34,11 +34,11 @@ __all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'Object
            'follow', 'unroll_gradient', 'CheckpointedStep', 'checkpoint_gradient', 'pull_back_rule', 'adjoint_gradient',
            'reset_weights', 'xavier_weights', 'redraw', 'weights_hash', 'through_bytes', 'Learned', 'Schedule',
            'inverse_softplus', 'task_loss', 'Malicious', 'Window', 'is_positive', 'Recipe', 'check_distill',
-           'check_pool', 'check_scores', 'weight_shapes', 'same_buffers', 'full_single_precision', 'Distillation',
-           'begin_learning', 'check_file', 'objective_name', 'final_loss', 'thin_history', 'by_class', 'pixels_hash',
-           'schedule_config', 'training_words', 'finished_set', 'distill', 'schedule_of', 'scheduled_course',
-           'train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule', 'with_schedule',
-           'neighbour_distance', 'class_accuracies', 'attack_signs']
+           'check_pool', 'check_scores', 'weight_shapes', 'used_buffers', 'same_tensors', 'full_single_precision',
+           'Distillation', 'begin_learning', 'check_file', 'objective_name', 'final_loss', 'thin_history', 'by_class',
+           'pixels_hash', 'schedule_config', 'training_words', 'finished_set', 'distill', 'schedule_of',
+           'scheduled_course', 'train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule',
+           'with_schedule', 'neighbour_distance', 'class_accuracies', 'attack_signs']
 
 # %% ../nbs/20_bilevel.ipynb #7e6472b5
 class FlatNetwork:
@@ -524,7 +524,8 @@ def check_pool(network: nn.Module, recipe: Recipe, pool: Sequence[nn.Module]) ->
         raise ValueError(f"pool has {len(pool)} networks, but init='pretrained_random' draws {recipe.networks} of at least 2: add some.")
     if odd := [i for i, other in enumerate(pool) if weight_shapes(other) != weight_shapes(network)]:
         raise ValueError(f"pool[{odd[0]}] has parameters of other shapes than network: all must have one architecture.")
-    if odd := [i for i, other in enumerate(pool) if not same_buffers(other, network)]:
+    own = used_buffers(network)
+    if odd := [i for i, other in enumerate(pool) if not same_tensors(used_buffers(other), own)]:
         raise ValueError(f"pool[{odd[0]}] has other buffers than network, but only its parameters would be taken: give all of them the same.")
     if recipe.init.endswith("fixed") and recipe.networks != 1:
         raise ValueError(f"networks is {recipe.networks}, but init={recipe.init!r} has one start: leave it out.")
@@ -558,13 +559,17 @@ def weight_shapes(network: nn.Module) -> list[tuple[int, ...]]:
     return [tuple(p.shape) for p in network.parameters()]
 
 
-def same_buffers(one: nn.Module, other: nn.Module) -> bool:
-    "Whether two networks agree in all buffers but the running averages of batch norm, which are not used here."
-    a, b = (dict(FlatNetwork(network).module.named_buffers()) for network in (one, other))
+def used_buffers(network: nn.Module) -> dict[str, Tensor]:
+    "All buffers but the running averages of batch norm, which are not used here."
+    return dict(FlatNetwork(network).module.named_buffers())
+
+
+def same_tensors(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    "Whether two dictionaries hold the same tensors under the same names."
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 # %% ../nbs/20_bilevel.ipynb #25f39d03
-DIVERGED = 1e4  # times the loss at the beginning: no training comes back from there
+DIVERGED = 1e4  # times 1 + the loss at the beginning: no training comes back from there
 
 
 def full_single_precision():

@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['BAD_INPUT', 'Parser', 'share', 'positive', 'counts', 'add_data', 'add_result', 'add_concentrate', 'add_distill',
-           'add_plan', 'add_evaluate', 'add_reproduce', 'check_out', 'save_and_say', 'run_concentrate', 'run_distill',
-           'evaluate_own_schedule', 'run_plan', 'run_evaluate', 'run_reproduce', 'make_parser', 'main', 'complain']
+__all__ = ['BAD_INPUT', 'Parser', 'share', 'positive', 'counts', 'add_data', 'add_result', 'add_prior', 'add_concentrate',
+           'add_distill', 'add_plan', 'add_evaluate', 'add_reproduce', 'check_out', 'save_and_say', 'check_prior',
+           'find_prior', 'run_concentrate', 'run_distill', 'evaluate_own_schedule', 'run_plan', 'run_evaluate',
+           'run_reproduce', 'make_parser', 'main', 'complain']
 
 # %% ../nbs/61_cli.ipynb #8b2ba51d
 class Parser(argparse.ArgumentParser):
@@ -80,16 +81,21 @@ def add_result(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of everything random (default: 0)")
 
 
+def add_prior(parser: argparse.ArgumentParser) -> None:
+    "The words that name a trained prior, or say how long to train one."
+    parser.add_argument("--prior", metavar="FOLDER|HUB_ID", help="a saved diffusion prior; without it one is trained on --data")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--minutes", type=positive(float), metavar="M", help="time to train the prior for")
+    budget.add_argument("--steps", type=positive(int), metavar="N", help="steps to train the prior for")
+
+
 def add_concentrate(commands) -> None:
     parser = commands.add_parser("concentrate", help="make a small dataset from a large one, or from a prior alone", description=(
         "Make a small dataset that trains almost as well as a large one, and save it as a folder of images.\n\n"
         "example: dsco concentrate --data digits --ipc 10 --minutes 2 --out small_digits"))
     add_data(parser, required=False)
     add_result(parser)
-    parser.add_argument("--prior", metavar="FOLDER|HUB_ID", help="a saved diffusion prior; without it one is trained on --data")
-    budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--minutes", type=positive(float), metavar="M", help="time to train the prior for")
-    budget.add_argument("--steps", type=positive(int), metavar="N", help="steps to train the prior for")
+    add_prior(parser)
     parser.add_argument("--updates", type=positive(int), metavar="N", help="updates of the noise")
     parser.add_argument("--doping", type=share, default=0.0, metavar="SHARE|auto", help="share of real images kept in the small dataset (default: 0)")
     parser.add_argument("--data-free", action="store_true", help="do not let the small dataset see real images, only the prior")
@@ -119,10 +125,7 @@ def add_plan(commands) -> None:
         "example: dsco plan --data digits --steps 300 --budgets 1,10,50"))
     add_data(parser, required=True)
     parser.add_argument("--budgets", type=counts, required=True, metavar="N,N,…", help="images per class to forecast for, separated by commas")
-    parser.add_argument("--prior", metavar="FOLDER|HUB_ID", help="a saved diffusion prior; without it one is trained on --data")
-    budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--minutes", type=positive(float), metavar="M", help="time to train the prior for")
-    budget.add_argument("--steps", type=positive(int), metavar="N", help="steps to train the prior for")
+    add_prior(parser)
     parser.add_argument("--pilot", type=counts, default=[1, 2, 4, 8], metavar="N,N,…", help="images per class of the sets that are tried (default: 1,2,4,8)")
     parser.add_argument("--guidance", type=positive(float), default=1.0, metavar="W", help="guidance of the samples (default: 1)")
     parser.add_argument("--protocol", default="quick", metavar="NAME", help="how networks are trained: quick (default), cpu, convnet3, …")
@@ -177,21 +180,32 @@ def save_and_say(small, words: argparse.Namespace) -> None:
         print(f"next: dsco evaluate {shlex.quote(words.out)} --data {shlex.quote(words.data)}{size}")
 
 
+def check_prior(words: argparse.Namespace) -> None:
+    "Raise ValueError for a trained prior that is to be trained."
+    if words.prior and (words.minutes or words.steps):
+        raise ValueError("--prior names a trained prior, but --minutes and --steps train a new one: leave one of them out.")
+
+
+def find_prior(words: argparse.Namespace, train):
+    "The prior that --prior names, or one trained on `train`."
+    from dsco.prior import Prior
+
+    return Prior.from_pretrained(words.prior) if words.prior else Prior.fit(train, minutes=words.minutes, steps=words.steps, seed=words.seed)
+
+
 def run_concentrate(words: argparse.Namespace) -> None:
     "`dsco concentrate`: a prior (loaded or trained), `concentrate`, `save`."
     check_out(Path(words.out))
     if words.data is None and not (words.prior and words.data_free):
         raise ValueError("--data is missing, but only --prior with --data-free does without it: name a dataset, for example --data digits.")
-    if words.prior and (words.minutes or words.steps):
-        raise ValueError("--prior names a trained prior, but --minutes and --steps train a new one: leave one of them out.")
+    check_prior(words)
     if words.data_free and words.doping:
         raise ValueError(f"--doping is {words.doping}, but --data-free takes no real image: leave one of them out.")
     from dsco.concentrate import concentrate
     from dsco.data import load_data
-    from dsco.prior import Prior
 
     train = load_data(words.data, root=words.root, size=words.size).train if words.data else None
-    prior = Prior.from_pretrained(words.prior) if words.prior else Prior.fit(train, minutes=words.minutes, steps=words.steps, seed=words.seed)
+    prior = find_prior(words, train)
     options = {"updates": words.updates} if words.updates else {}
     small = concentrate(prior, ipc=words.ipc, data=None if words.data_free else train, doping=words.doping, seed=words.seed, resume=True, **options)
     save_and_say(small, words)
@@ -233,16 +247,14 @@ def evaluate_own_schedule(small, test, seeds: int):
 
 def run_plan(words: argparse.Namespace) -> None:
     "`dsco plan`: a prior (loaded or trained), `plan`, its table."
-    if words.prior and (words.minutes or words.steps):
-        raise ValueError("--prior names a trained prior, but --minutes and --steps train a new one: leave one of them out.")
+    check_prior(words)
     from dataclasses import asdict
 
     from dsco.data import load_data
     from dsco.planning import plan
-    from dsco.prior import Prior
 
     train = load_data(words.data, root=words.root, size=words.size).train
-    prior = Prior.from_pretrained(words.prior) if words.prior else Prior.fit(train, minutes=words.minutes, steps=words.steps, seed=words.seed)
+    prior = find_prior(words, train)
     made = plan(prior, train, words.budgets, pilot=words.pilot, guidance=words.guidance, protocol=words.protocol, seeds=words.seeds, seed=words.seed)
     if words.json:
         crossing = made.crossing if math.isfinite(made.crossing) else None
