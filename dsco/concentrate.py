@@ -28,7 +28,7 @@ from .doping import choose_share, predicted_share, real_counts
 from .features import FeatureMap, extract, random_features, trajectory_features
 from .nopt import Target, greedy_rows, make_target, optimise_noise, pool_features, prefix_sizes, target_rows
 from .prior import Prior, fingerprint
-from .selection import centres, select_residual
+from .selection import centres, select_missing, spread_one
 from .training import Protocol, evaluate, find_protocol
 
 # %% auto #0
@@ -424,7 +424,7 @@ def noise_of_samples(prior: Prior, aim: Aim, recipe: Recipe, label: int, *, prog
 def noise_of_real(prior: Prior, aim: Aim, ipc: int, label: int) -> Tensor:
     "Noise of the real images of one class nearest to the centres of k-means, in greedy order; every feature map counts the same."
     features = [summary.values["points"] for summary in aim.start.summaries[label]]
-    joined = torch.cat([phi / (phi - phi.mean(0)).norm(dim=1).mean().clamp(min=1e-12) for phi in features], 1)
+    joined = spread_one(features, len(features[0]))
     chosen = centres(joined, ipc).to(joined.device)
     chosen = chosen[greedy_rows(aim.start, label, [phi[chosen] for phi in features], ipc).to(joined.device)].cpu()
     rows = target_rows(aim.fit, label, aim.start.objective)[chosen]
@@ -509,10 +509,10 @@ class Maker:
         return join(parts, json.loads(json.dumps({**asdict(self.recipe), **(kept.config if kept else {}), "doping": share})))
 
     def complete(self, kept: ConcentratedSet | None, count: int) -> ConcentratedSet:
-        "`count` real images of each class that best complete the synthetic ones in `kept`."
+        "The `count` real images of each class that the synthetic ones in `kept` miss most."
         counts = [count if c in self.labels else 0 for c in range(len(self.images.classes))]
-        index = select_residual(self.images, counts, target=self.aim.start, synthetic=kept.images if kept else None, labels=kept.labels if kept else None, seed=self.recipe.seed)
-        return ConcentratedSet.from_selection(self.images, index, method="residual")
+        index = select_missing(self.images, counts, feature_maps=self.feature_maps, synthetic=kept.images if kept else None, labels=kept.labels if kept else None, seed=self.recipe.seed)
+        return ConcentratedSet.from_selection(self.images, index, method="missing")
 
 
 def network_calls(recipe: Recipe, updates: int, *, chunks: int) -> int:

@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from .data import ImageSet, shuffled, stable_seed
+from .discrepancy import squared_distances
 from .features import FeatureMap, extract
 from .nopt import Target, greedy_rows
 
 # %% auto #0
 __all__ = ['check_budget', 'check_count', 'select_random', 'herd', 'cover', 'centres', 'by_class', 'select_herding',
-           'select_kcenter', 'select_kmeans', 'select_residual', 'check_residual']
+           'select_kcenter', 'select_kmeans', 'select_residual', 'check_completion', 'quantise', 'select_missing',
+           'spread_one']
 
 # %% ../nbs/32_selection.ipynb #024bdb83
 def check_budget(images: ImageSet, ipc: int) -> None:
@@ -120,7 +122,7 @@ def select_residual(images: ImageSet, counts: Sequence[int], *, target: Target, 
 
     `counts[c]`: how many to take from class c. `synthetic`: uint8 images held fixed, with `labels` (none: an
     ordinary greedy selection). `most`: candidates looked at in a class, drawn at random when it has more."""
-    check_residual(images, counts, synthetic, labels)
+    check_completion(images, counts, synthetic, labels)
     chosen = []
     for c, count in enumerate(counts):
         rows = shuffled(images.of_class(c), stable_seed(seed, "residual", c))[: max(most, count)].sort().values
@@ -133,7 +135,7 @@ def select_residual(images: ImageSet, counts: Sequence[int], *, target: Target, 
     return torch.cat(chosen)
 
 
-def check_residual(images: ImageSet, counts: Sequence[int], synthetic: Tensor | None, labels: Tensor | None) -> None:
+def check_completion(images: ImageSet, counts: Sequence[int], synthetic: Tensor | None, labels: Tensor | None) -> None:
     "Raise ValueError unless every class has the images that `counts` asks for and `synthetic` comes with `labels`."
     if len(counts) != len(images.classes):
         raise ValueError(f"counts has {len(counts)} numbers, but there are {len(images.classes)} classes: give one number a class.")
@@ -142,3 +144,41 @@ def check_residual(images: ImageSet, counts: Sequence[int], synthetic: Tensor | 
             raise ValueError(f"counts asks for {count} images of class {name!r}, which has {n}: lower the share or the IPC.")
     if synthetic is not None and (labels is None or len(labels) != len(synthetic)):
         raise ValueError(f"labels is {None if labels is None else len(labels)}, but there are {len(synthetic)} synthetic images: give one label each.")
+
+# %% ../nbs/32_selection.ipynb #662811de
+def quantise(features: Tensor, count: int, *, given: Tensor | None = None) -> Tensor:
+    """Positions (count,) of rows of `features` (n, d) by greedy quantisation: each next one lowers the mean squared distance of all rows from the nearest chosen one the most.
+
+    `given` (m, d): points that are chosen already. Raises ValueError for a count above n."""
+    check_count(features, count)
+    far = squared_distances(features, features)
+    nearest = torch.full_like(far[0], torch.inf) if given is None or not len(given) else squared_distances(features, given).min(1).values
+    free, chosen = torch.ones_like(nearest, dtype=torch.bool), []
+    for _ in range(count):
+        j = int(torch.minimum(far, nearest[:, None]).mean(0).masked_fill(~free, torch.inf).argmin())
+        chosen.append(j)
+        free[j] = False
+        nearest = torch.minimum(nearest, far[:, j])
+    return torch.tensor(chosen)
+
+# %% ../nbs/32_selection.ipynb #0c6f3d0d
+def select_missing(images: ImageSet, counts: Sequence[int], *, feature_maps: Sequence[FeatureMap], synthetic: Tensor | None = None, labels: Tensor | None = None, most: int = 2000, seed: int = 0) -> Tensor:
+    """Positions of the real images that a synthetic set misses most, class by class, by greedy quantisation (see `quantise`).
+
+    `counts[c]`: how many to take from class c. `synthetic`: uint8 images that are there already, with `labels` (none: an
+    ordinary choice). `most`: images looked at in a class, drawn at random when it has more."""
+    check_completion(images, counts, synthetic, labels)
+    chosen = []
+    for c, count in enumerate(counts):
+        rows = shuffled(images.of_class(c), stable_seed(seed, "missing", c))[: max(most, count)].sort().values
+        fixed = images.images[:0] if synthetic is None else synthetic[labels == c]
+        if count:
+            x = spread_one([extract(phi, torch.cat([images.images[rows], fixed])) for phi in feature_maps], len(rows))
+            rows = rows[quantise(x[: len(rows)], count, given=x[len(rows) :])]
+        chosen.append(rows[:count])
+    return torch.cat(chosen)
+
+
+def spread_one(features: Sequence[Tensor], n: int) -> Tensor:
+    "Features of several maps side by side, each divided by the mean distance of its first `n` rows from their mean."
+    return torch.cat([phi / (phi[:n] - phi[:n].mean(0)).norm(dim=1).mean().clamp(min=1e-12) for phi in features], 1)
