@@ -15,7 +15,7 @@ demo: env
 cpu gpu: env
 	.venv/bin/dsco reproduce $@
 
-# One thread a worker: several workers with several threads each are slower than one. glibc hands large blocks back to the system and has them paged in anew, a fifth of the time: tests keep freed memory.
+# One thread a worker: several workers with several threads each are slower than one. Freed memory is kept, as in dsco.runs.KEEP_MEMORY.
 test: env
 	OMP_NUM_THREADS=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=1099511627776 $(PYTHON) -m pytest tests nbs -q --nbval-lax --nbval-current-env -n auto --maxprocesses 8 --dist loadscope -p no:cacheprovider
 

@@ -26,8 +26,8 @@ from .data import ImageSet, cache_folder, check_writable, replacing, stable_seed
 # %% auto #0
 __all__ = ['ARCHITECTURES', 'SAMPLERS', 'noise_schedule', 'default_device', 'build_dit', 'build_unet', 'velocity_loss',
            'warm_cosine', 'follow', 'fold_of', 'untrained', 'Fit', 'trajectory', 'Prior', 'check_render', 'save_prior',
-           'write_parts', 'component_name', 'load_prior', 'load_saved', 'fingerprint', 'fit_prior', 'default_patch',
-           'check_fit', 'prior_features']
+           'write_parts', 'component_name', 'load_prior', 'in_own_memory', 'load_saved', 'fingerprint', 'fit_prior',
+           'default_patch', 'check_fit', 'prior_features']
 
 # %% ../nbs/30_prior.ipynb #a559e877
 def noise_schedule():
@@ -450,7 +450,7 @@ def load_prior(name: str | Path, *, classes: Sequence[str] | None = None, class_
     pipeline's own names). Raises FileNotFoundError or ValueError in one sentence."""
     folder = Path(name)
     if (folder / "prior.json").is_file():
-        return load_saved(folder, classes, class_ids).to(default_device(device))
+        return in_own_memory(load_saved(folder, classes, class_ids)).to(default_device(device))
     if folder.exists() and not (folder / "model_index.json").is_file():
         raise FileNotFoundError(f"{folder} holds neither prior.json nor model_index.json: pass a folder written by save_pretrained.")
     from diffusers import DDIMScheduler, DiTPipeline
@@ -463,8 +463,19 @@ def load_prior(name: str | Path, *, classes: Sequence[str] | None = None, class_
     if class_ids is None:
         class_ids = sorted(names) if names else range(pipeline.transformer.config.num_embeds_ada_norm)
     classes = classes or [names.get(int(i), str(i)) for i in class_ids]
-    return Prior(pipeline.transformer, DDIMScheduler.from_config(pipeline.scheduler.config), classes=classes, class_ids=class_ids, vae=pipeline.vae,
-                 record={"from": str(name)}).to(default_device(device))
+    prior = Prior(pipeline.transformer, DDIMScheduler.from_config(pipeline.scheduler.config), classes=classes, class_ids=class_ids, vae=pipeline.vae,
+                  record={"from": str(name)})
+    return in_own_memory(prior).to(default_device(device))
+
+
+def in_own_memory(prior: Prior) -> Prior:
+    "The same prior, with a copy of each weight in place of the part of the file that was mapped into memory."
+    # A weight in a file begins at any byte, and kernels sum in an order that depends on where it begins: without
+    # this, a loaded prior rounds differently from the one that was saved, and a search with it ends elsewhere.
+    for module in filter(None, (prior.network, prior.vae)):
+        for tensor in (*module.parameters(), *module.buffers()):
+            tensor.data = tensor.data.clone()
+    return prior
 
 
 def load_saved(folder: Path, classes: Sequence[str] | None, class_ids: Sequence[int] | None) -> Prior:

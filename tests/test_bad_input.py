@@ -16,7 +16,7 @@ from dsco.networks import build_network
 from dsco.nopt import greedy_order, make_target
 from dsco.prior import prior_features
 from dsco.records import make_rows, metric, record, save_figure
-from dsco.selection import herd, select_herding, select_kcenter, select_random, select_residual
+from dsco.selection import herd, select_herding, select_kcenter, select_missing, select_random, select_residual
 from dsco.training import find_protocol
 
 
@@ -146,6 +146,8 @@ CASES = {
     "residual of too many": (lambda t: select_residual(t.few, [13] * 10, target=make_target(t.few, t.maps)), ValueError, ["counts", "13", "'0'"]),
     "residual of some classes": (lambda t: select_residual(t.few, [1, 1], target=make_target(t.few, t.maps)), ValueError, ["counts", "2 numbers", "10 classes"]),
     "residual without labels": (lambda t: select_residual(t.few, [1] * 10, target=make_target(t.few, t.maps), synthetic=t.pixels), ValueError, ["labels", "None", "4 synthetic"]),
+    "missing of too many": (lambda t: select_missing(t.few, [13] * 10, feature_maps=t.maps), ValueError, ["counts", "13", "'0'"]),
+    "missing without labels": (lambda t: select_missing(t.few, [1] * 10, feature_maps=t.maps, synthetic=t.pixels), ValueError, ["labels"]),
     "residual without a kernel": (lambda t: select_residual(t.few, [1] * 10, target=make_target(t.few, t.maps, objective="moments")), ValueError, ["target", "'moments'", "energy"]),
     "share above one": (lambda t: real_counts(10, 1.5, [100]), ValueError, ["doping is 1.5"]),
     "no share to try": (lambda t: choose_share(float, float, []), ValueError, ["shares", "empty"]),
