@@ -34,11 +34,11 @@ __all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'Object
            'follow', 'unroll_gradient', 'CheckpointedStep', 'checkpoint_gradient', 'pull_back_rule', 'adjoint_gradient',
            'reset_weights', 'xavier_weights', 'redraw', 'weights_hash', 'through_bytes', 'Learned', 'Schedule',
            'inverse_softplus', 'task_loss', 'Malicious', 'Window', 'is_positive', 'Recipe', 'check_distill',
-           'check_pool', 'check_scores', 'weight_shapes', 'used_buffers', 'same_tensors', 'full_single_precision',
-           'Distillation', 'begin_learning', 'check_file', 'objective_name', 'final_loss', 'thin_history', 'by_class',
-           'pixels_hash', 'schedule_config', 'training_words', 'finished_set', 'distill', 'schedule_of',
-           'scheduled_course', 'train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule',
-           'with_schedule', 'neighbour_distance', 'class_accuracies', 'attack_signs']
+           'check_given', 'check_pool', 'check_scores', 'weight_shapes', 'used_buffers', 'same_tensors',
+           'full_single_precision', 'Distillation', 'begin_learning', 'check_file', 'objective_name', 'final_loss',
+           'thin_history', 'by_class', 'pixels_hash', 'schedule_config', 'training_words', 'finished_set', 'distill',
+           'schedule_of', 'scheduled_course', 'train_with_schedule', 'measure_running_averages',
+           'evaluate_with_schedule', 'with_schedule', 'neighbour_distance', 'class_accuracies', 'attack_signs']
 
 # %% ../nbs/20_bilevel.ipynb #7e6472b5
 class FlatNetwork:
@@ -478,7 +478,7 @@ class Recipe:
         # At 1 or below the limit could only fall, and with it every later step.
         if self.clip is not None and not (is_positive(self.clip) and self.clip > 1):
             raise ValueError(f"clip is {self.clip!r}, but it must be a number above 1, or None: try 2.")
-        for name, choices in (("init", INITS), ("gradient", GRADIENTS), ("images_from", ("noise", "real")), ("draw", DRAWS)):
+        for name, choices in (("init", INITS), ("gradient", GRADIENTS), ("images_from", ("noise", "real", "set")), ("draw", DRAWS)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, but it must be one of {', '.join(choices)}: choose one.")
         if self.ipc % self.steps:
@@ -495,7 +495,7 @@ class Recipe:
                 raise ValueError(f"steps is {self.steps} and epochs {self.epochs}, but a window has a schedule of its own: leave both at 1.")
 
 # %% ../nbs/20_bilevel.ipynb #e159d2e1
-def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequence[nn.Module], objective: Objective = task_loss, device: torch.device | str = "cpu") -> None:
+def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequence[nn.Module], objective: Objective = task_loss, device: torch.device | str = "cpu", given: ConcentratedSet | None = None) -> None:
     "Raise TypeError or ValueError, naming the argument, unless the request can be met on `device`."
     recipe.check()
     if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
@@ -508,8 +508,20 @@ def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequ
         raise ValueError(f"ipc is {recipe.ipc}, but images_from='real' needs as many and a class has {int(data.counts.min())}: lower ipc, or begin from 'noise'.")
     if isinstance(objective, Malicious) and not {objective.source, objective.target} <= set(range(len(data.classes))):
         raise ValueError(f"objective is {objective}, but data has the classes 0 to {len(data.classes) - 1}: correct source or target.")
+    if recipe.images_from == "set":
+        check_given(data, recipe, given)
     check_pool(network, recipe, pool)
     check_scores(network, data, min(2, recipe.networks), device)
+
+
+def check_given(data: ImageSet, recipe: Recipe, given: ConcentratedSet | None) -> None:
+    "Raise TypeError or ValueError unless the images can begin as those of `given`."
+    if given is None:
+        raise TypeError("images_from is 'set', but it must be 'noise', 'real', or the ConcentratedSet itself: pass the set.")
+    if list(given.classes) != list(data.classes) or given.images.shape[1:] != data.images.shape[1:]:
+        raise ValueError(f"images_from has images of {tuple(given.images.shape[1:])} and classes {given.classes}, but data has {data.shape} and {data.classes}: they must agree.")
+    if given.labels.tolist() != [c for c in range(len(data.classes)) for _ in range(recipe.ipc)]:
+        raise ValueError(f"images_from has {len(given)} images, but ipc is {recipe.ipc}: pass a set with as many of each class, class by class.")
 
 
 def check_pool(network: nn.Module, recipe: Recipe, pool: Sequence[nn.Module]) -> None:
@@ -581,12 +593,12 @@ def full_single_precision():
 class Distillation:
     "One run: its variables, how to advance them, how to save and resume."
 
-    def __init__(self, network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequence[nn.Module], objective: Objective, device: torch.device):
-        self.network, self.data, self.recipe, self.objective, self.device = network, data, recipe, objective, device
+    def __init__(self, network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequence[nn.Module], objective: Objective, device: torch.device, given: ConcentratedSet | None = None):
+        self.network, self.data, self.recipe, self.objective, self.device, self.given = network, data, recipe, objective, device, given
         self.net = FlatNetwork(network, device)
         self.pool = [flatten_weights(other).to(device) for other in (pool or [network])]
         self.plan = recipe.window or Schedule(recipe.steps, recipe.epochs)
-        self.learned = begin_learning(data, recipe, device)
+        self.learned = begin_learning(data, recipe, device, given)
         self.adam = torch.optim.Adam(self.learned.variables(), lr=recipe.outer_lr, betas=(0.5, 0.999))
         self.step, self.history, self.running_norm, self.seconds = 0, [], 0.0, 0.0
 
@@ -684,7 +696,7 @@ class Distillation:
         "What decides the result: a saved state may only be resumed by a run that agrees."
         starts = [] if self.recipe.init == "random" else [weights_hash(theta) for theta in self.pool]
         return {**asdict(self.recipe), "objective": objective_name(self.objective), "data": [fingerprint(self.data), *(s.tolist() for s in self.data.statistics)],
-                "network": str(self.network), "start_weights": starts}
+                "network": str(self.network), "start_weights": starts, "begun_from": None if self.given is None else pixels_hash(self.given.images)}
 
     def save(self, file: Path) -> None:
         "Write the state under a temporary name, then rename."
@@ -713,11 +725,12 @@ class Distillation:
         self.step, self.history, self.running_norm, self.seconds = (state[name] for name in ("step", "history", "running_norm", "seconds"))
 
 
-def begin_learning(data: ImageSet, recipe: Recipe, device: torch.device) -> Learned:
-    "The variables before the first outer step."
+def begin_learning(data: ImageSet, recipe: Recipe, device: torch.device, given: ConcentratedSet | None = None) -> Learned:
+    "The variables before the first outer step; the images are those of `given` where there is one."
     count, per_step = len(data.classes), recipe.ipc // recipe.steps
-    if recipe.images_from == "real":
-        images = to_float(data.images[select_random(data, recipe.ipc, seed=recipe.seed)]).view(count, recipe.steps, per_step, *data.shape).transpose(0, 1).flatten(1, 2)
+    if recipe.images_from != "noise":
+        chosen = data.images[select_random(data, recipe.ipc, seed=recipe.seed)] if given is None else given.images
+        images = to_float(chosen).view(count, recipe.steps, per_step, *data.shape).transpose(0, 1).flatten(1, 2)
     else:
         noise = torch.randn(recipe.steps, count * per_step, *data.shape, generator=torch.Generator().manual_seed(stable_seed(recipe.seed, "bilevel", "images")))
         mean, std = (s[:, None, None] for s in data.statistics)
@@ -791,6 +804,8 @@ def finished_set(run: Distillation) -> ConcentratedSet:
     config = {"method": recipe.method, **asdict(recipe), "network": type(run.network).__name__, "objective": objective_name(run.objective), "data": fingerprint(run.data),
               "loss": final_loss(run, learned), "history": thin_history(run.history),
               "seconds": round(run.seconds, 1), "dsco": dsco.__version__, "torch": torch.__version__, "device": str(run.device)}
+    if run.given is not None:
+        config["begun_from"] = {"method": run.given.config.get("method"), "pixels": pixels_hash(run.given.images)}
     if not recipe.window:
         start = weights_hash(run.pool[0]) if recipe.init.endswith("fixed") else None
         config["schedule"] = schedule_config(images, recipe.steps, F.softplus(learned.raw_rates).tolist(), run.data.statistics, learned=True, start_weights=start)
@@ -805,7 +820,7 @@ def finished_set(run: Distillation) -> ConcentratedSet:
 # %% ../nbs/20_bilevel.ipynb #2e973bf5
 def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epochs: int = 1, init: str | None = None, pool: Sequence[nn.Module] = (), gradient: str = "adjoint",
             window: Window | None = None, objective: Objective = task_loss, outer_steps: int = 1000, outer_lr: float = 0.01, halvings: int = 9, inner_lr: float = 0.02,
-            batch_size: int = 1024, networks: int = 1, images_from: str = "noise", draw: str = "default", clip: float | None = 2.0, soft_labels: bool = False, seed: int = 0,
+            batch_size: int = 1024, networks: int = 1, images_from: str | ConcentratedSet = "noise", draw: str = "default", clip: float | None = 2.0, soft_labels: bool = False, seed: int = 0,
             file: str | Path | None = None, resume: bool = False, save_every: float = 60, device: str | torch.device | None = None, progress: bool = True) -> ConcentratedSet:
     """Learn `ipc` images a class by differentiating the loss on `data` through the training they cause (arXiv 1811.10959).
 
@@ -814,20 +829,21 @@ def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epo
     starts: "fixed" (the weights of `network`; the default without a window), "random" (fresh weights by `draw`, "default" or "xavier"; the default with one),
     "pretrained_fixed" or "pretrained_random" (the networks in `pool`); `networks` starts are averaged. `gradient`: "adjoint",
     "checkpoint" or "unroll". `objective(scores, labels)`: the outer loss, on `batch_size` real images. `outer_lr`: of
-    Adam, halved `halvings` times. `images_from`: they begin as "noise" or "real" images. `clip`: keep the gradient below so
+    Adam, halved `halvings` times. `images_from`: they begin as "noise", as random "real" images, or as those of a set. `clip`: keep the gradient below so
     many times (above 1) its running mean, None for never. `file`: save the state there every `save_every` seconds and resume
     from it; `resume` does so in the user's cache, addressed by all that decides the result. `network` is not changed. Raises TypeError or ValueError, naming the argument, before any work, and
     FloatingPointError when training diverges."""
     whole = [value.__index__() if hasattr(value, "__index__") else value for value in (ipc, steps, epochs, outer_steps, halvings, batch_size, networks, seed)]
     ipc, steps, epochs, outer_steps, halvings, batch_size, networks, seed = whole
-    recipe = Recipe(ipc, steps, epochs, init, gradient, window, outer_steps, outer_lr, halvings, inner_lr, batch_size, networks, images_from, draw, clip, soft_labels, seed)
+    given = images_from if isinstance(images_from, ConcentratedSet) else None
+    recipe = Recipe(ipc, steps, epochs, init, gradient, window, outer_steps, outer_lr, halvings, inner_lr, batch_size, networks, images_from if given is None else "set", draw, clip, soft_labels, seed)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    check_distill(network, data, recipe, pool, objective, device)
+    check_distill(network, data, recipe, pool, objective, device, given)
     if not isinstance(save_every, (int, float)) or not save_every >= 0:
         raise ValueError(f"save_every is {save_every!r}, but it must be a number of seconds from 0 on: try 60.")
     if resume and file is not None:
         raise ValueError(f"file is {str(file)!r}, but resume=True keeps the state in the cache: pass one of the two.")
-    run = Distillation(network, data, recipe, pool, objective, device)
+    run = Distillation(network, data, recipe, pool, objective, device, given)
     file = run.cache_file() if resume else None if file is None else Path(file)
     if file is not None:
         check_file(file, objective)
