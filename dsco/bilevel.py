@@ -521,7 +521,7 @@ def check_given(data: ImageSet, recipe: Recipe, given: ConcentratedSet | None) -
     if list(given.classes) != list(data.classes) or given.images.shape[1:] != data.images.shape[1:]:
         raise ValueError(f"images_from has images of {tuple(given.images.shape[1:])} and classes {given.classes}, but data has {data.shape} and {data.classes}: they must agree.")
     if given.labels.tolist() != [c for c in range(len(data.classes)) for _ in range(recipe.ipc)]:
-        raise ValueError(f"images_from has {len(given)} images, but ipc is {recipe.ipc}: pass a set with as many of each class, class by class.")
+        raise ValueError(f"images_from has {len(given)} images, but they must be ipc ({recipe.ipc}) of each class, class by class: change ipc, or sort the set by its labels.")
 
 
 def check_pool(network: nn.Module, recipe: Recipe, pool: Sequence[nn.Module]) -> None:
