@@ -22,23 +22,25 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import dsco
-from .concentrate import ConcentratedSet
+from .concentrate import ConcentratedSet, even_chunk, weights_fingerprint
 from .data import Augmentation, ImageSet, cache_folder, check_writable, replacing, stable_seed, to_float, to_uint8
-from .prior import fingerprint
+from .nopt import shell_penalty
+from .prior import Prior, fingerprint
 from .selection import select_random
 from .training import Evaluation, accuracy, batch_order, normalise
 
 # %% auto #0
-__all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'Objective', 'DIVERGED', 'FlatNetwork',
+__all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'PENALTY', 'Objective', 'DIVERGED', 'FlatNetwork',
            'flatten_weights', 'load_weights', 'descent', 'momentum', 'adam', 'Course', 'mean_loss', 'step_gradient',
            'follow', 'unroll_gradient', 'CheckpointedStep', 'checkpoint_gradient', 'pull_back_rule', 'adjoint_gradient',
            'reset_weights', 'xavier_weights', 'redraw', 'weights_hash', 'through_bytes', 'Learned', 'Schedule',
-           'inverse_softplus', 'task_loss', 'Malicious', 'Window', 'is_positive', 'Recipe', 'check_distill',
-           'check_given', 'check_pool', 'check_scores', 'weight_shapes', 'used_buffers', 'same_tensors',
-           'full_single_precision', 'Distillation', 'begin_learning', 'check_file', 'objective_name', 'final_loss',
-           'thin_history', 'by_class', 'pixels_hash', 'schedule_config', 'training_words', 'finished_set', 'distill',
-           'schedule_of', 'scheduled_course', 'train_with_schedule', 'measure_running_averages',
-           'evaluate_with_schedule', 'with_schedule', 'neighbour_distance', 'class_accuracies', 'attack_signs']
+           'inverse_softplus', 'Rendering', 'task_loss', 'Malicious', 'Window', 'is_positive', 'Recipe',
+           'check_distill', 'check_given', 'check_rendering', 'check_pool', 'check_scores', 'weight_shapes',
+           'used_buffers', 'same_tensors', 'full_single_precision', 'Distillation', 'begin_learning', 'by_step',
+           'check_file', 'objective_name', 'final_loss', 'thin_history', 'by_class', 'pixels_hash', 'schedule_config',
+           'training_words', 'finished_set', 'distill', 'schedule_of', 'scheduled_course', 'train_with_schedule',
+           'measure_running_averages', 'evaluate_with_schedule', 'with_schedule', 'neighbour_distance',
+           'class_accuracies', 'attack_signs']
 
 # %% ../nbs/20_bilevel.ipynb #7e6472b5
 class FlatNetwork:
@@ -351,6 +353,35 @@ def inverse_softplus(rate: float) -> float:
     "ρ with softplus(ρ) = `rate`."
     return rate + math.log(-math.expm1(-rate))
 
+# %% ../nbs/20_bilevel.ipynb #82027676
+PENALTY = 0.01
+
+
+@dataclass(frozen=True)
+class Rendering:
+    "Images as what `prior` renders from noise in `steps` network calls."
+
+    prior: Prior
+    steps: int = 5
+
+    def parts(self, *rows: Tensor) -> Iterable[tuple[Tensor, ...]]:
+        "The rows, at most 50 at once."
+        return zip(*(values.split(even_chunk(len(values), 50)) for values in rows))
+
+    @torch.no_grad()
+    def images(self, z: Tensor, labels: Tensor) -> Tensor:
+        "Pixels (N, C, H, W) in [-1, 1] of the noise `z` (N, *noise_shape) of classes `labels` (N,)."
+        return torch.cat([self.prior.render(*part, steps=self.steps) for part in self.parts(z, labels)])
+
+    def pull_back(self, z: Tensor, labels: Tensor, v: Tensor) -> Tensor:
+        "Gradient in `z` of Σ v·g(z, labels) + λ R(z), for `v` like the images and the penalty R of `dsco.nopt`, λ = 0.01."
+        gradients = []
+        for part, y, cotangent in self.parts(z.detach(), labels, v):
+            part = part.requires_grad_()
+            total = (self.prior.render(part, y, steps=self.steps) * cotangent).sum() + PENALTY * shell_penalty(part).sum()
+            gradients += torch.autograd.grad(total, part)
+        return torch.cat(gradients)
+
 # %% ../nbs/20_bilevel.ipynb #085cec1c
 Objective = Callable[[Tensor, Tensor], Tensor]
 
@@ -452,11 +483,14 @@ class Recipe:
     clip: float | None = 2.0
     soft_labels: bool = False
     seed: int = 0
+    prior: str | None = None  # hash of the weights of the prior that renders the images
+    render_steps: int = 5
 
     @property
     def method(self) -> str:
         "Name in result tables."
-        return "bilevel_window" if self.window else "bilevel_fixed" if self.init.endswith("fixed") else "bilevel_random"
+        kind = "window" if self.window else "fixed" if self.init.endswith("fixed") else "random"
+        return f"bilevel_{kind}" + ("_noise" if self.prior else "")
 
     def __post_init__(self):
         if self.init is None:
@@ -466,7 +500,7 @@ class Recipe:
         "Raise ValueError, naming the argument, for a value out of range or one that would have no effect."
         if self.window is not None and not isinstance(self.window, Window):
             raise ValueError(f"window is {self.window!r}, but it must be a Window: try Window(span=200, length=60).")
-        for name, least in (("ipc", 1), ("steps", 1), ("epochs", 1), ("outer_steps", 1), ("halvings", 0), ("batch_size", 1), ("networks", 1)):
+        for name, least in (("ipc", 1), ("steps", 1), ("epochs", 1), ("outer_steps", 1), ("halvings", 0), ("batch_size", 1), ("networks", 1), ("render_steps", 1)):
             value = getattr(self, name)
             if not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least {least}: change it.")
@@ -478,9 +512,15 @@ class Recipe:
         # At 1 or below the limit could only fall, and with it every later step.
         if self.clip is not None and not (is_positive(self.clip) and self.clip > 1):
             raise ValueError(f"clip is {self.clip!r}, but it must be a number above 1, or None: try 2.")
-        for name, choices in (("init", INITS), ("gradient", GRADIENTS), ("images_from", ("noise", "real", "set")), ("draw", DRAWS)):
+        for name, choices in (("init", INITS), ("gradient", GRADIENTS), ("draw", DRAWS)):
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, but it must be one of {', '.join(choices)}: choose one.")
+        if self.images_from not in ("noise", "real", "set"):
+            raise ValueError(f"images_from is {self.images_from!r}, but it must be 'noise', 'real' or a ConcentratedSet: pass one of these.")
+        if self.prior is not None and self.images_from != "noise":
+            raise ValueError(f"images_from is {self.images_from!r}, but with a prior the images begin as what it renders: leave it out, and pass their noise as noise=.")
+        if self.prior is None and self.render_steps != Recipe.render_steps:
+            raise ValueError(f"render_steps is {self.render_steps}, but nothing is rendered without a prior: leave it out, or pass prior=.")
         if self.ipc % self.steps:
             raise ValueError(f"ipc is {self.ipc}, but the images of a class must be shared equally among steps ({self.steps}): make ipc a multiple of steps.")
         if self.draw != "default" and self.init != "random":
@@ -495,7 +535,8 @@ class Recipe:
                 raise ValueError(f"steps is {self.steps} and epochs {self.epochs}, but a window has a schedule of its own: leave both at 1.")
 
 # %% ../nbs/20_bilevel.ipynb #e159d2e1
-def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequence[nn.Module], objective: Objective = task_loss, device: torch.device | str = "cpu", given: ConcentratedSet | None = None) -> None:
+def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequence[nn.Module], objective: Objective = task_loss, device: torch.device | str = "cpu",
+                  given: ConcentratedSet | None = None, prior: Prior | None = None, noise: Tensor | None = None) -> None:
     "Raise TypeError or ValueError, naming the argument, unless the request can be met on `device`."
     recipe.check()
     if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
@@ -510,6 +551,7 @@ def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequ
         raise ValueError(f"objective is {objective}, but data has the classes 0 to {len(data.classes) - 1}: correct source or target.")
     if recipe.images_from == "set":
         check_given(data, recipe, given)
+    check_rendering(data, recipe, prior, noise, device)
     check_pool(network, recipe, pool)
     check_scores(network, data, min(2, recipe.networks), device)
 
@@ -522,6 +564,22 @@ def check_given(data: ImageSet, recipe: Recipe, given: ConcentratedSet | None) -
         raise ValueError(f"images_from has images of {tuple(given.images.shape[1:])} and classes {given.classes}, but data has {data.shape} and {data.classes}: they must agree.")
     if given.labels.tolist() != [c for c in range(len(data.classes)) for _ in range(recipe.ipc)]:
         raise ValueError(f"images_from has {len(given)} images, but they must be ipc ({recipe.ipc}) of each class, class by class: change ipc, or sort the set by its labels.")
+
+
+def check_rendering(data: ImageSet, recipe: Recipe, prior: Prior | None, noise: Tensor | None, device: torch.device | str) -> None:
+    "Raise TypeError or ValueError unless `prior` renders images like those of `data`, on `device`, and `noise` is one for each image."
+    if prior is None:
+        if noise is not None:
+            raise ValueError("noise is given, but nothing renders it without a prior: leave it out, or pass prior=.")
+        return
+    if list(prior.classes) != list(data.classes) or prior.rendered_shape != data.shape:
+        raise ValueError(f"prior renders images of {prior.rendered_shape} and classes {list(prior.classes)}, but data has {data.shape} and {data.classes}: they must agree.")
+    if prior.device.type != torch.device(device).type:
+        raise ValueError(f"prior is on {prior.device}, but the training is on {device}: move it by prior.to({str(device)!r}).")
+    wanted = (recipe.ipc * len(data.classes), *prior.noise_shape)
+    if noise is not None and (not isinstance(noise, Tensor) or tuple(noise.shape) != wanted):
+        found = tuple(noise.shape) if isinstance(noise, Tensor) else type(noise).__name__
+        raise ValueError(f"noise is {found}, but it must be a tensor of shape {wanted}, ipc of each class, class by class: pass prior.noise(labels), for example.")
 
 
 def check_pool(network: nn.Module, recipe: Recipe, pool: Sequence[nn.Module]) -> None:
@@ -593,18 +651,45 @@ def full_single_precision():
 class Distillation:
     "One run: its variables, how to advance them, how to save and resume."
 
-    def __init__(self, network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequence[nn.Module], objective: Objective, device: torch.device, given: ConcentratedSet | None = None):
+    def __init__(self, network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequence[nn.Module], objective: Objective, device: torch.device, given: ConcentratedSet | None = None,
+                 prior: Prior | None = None, noise: Tensor | None = None):
         self.network, self.data, self.recipe, self.objective, self.device, self.given = network, data, recipe, objective, device, given
         self.net = FlatNetwork(network, device)
         self.pool = [flatten_weights(other).to(device) for other in (pool or [network])]
         self.plan = recipe.window or Schedule(recipe.steps, recipe.epochs)
         self.learned = begin_learning(data, recipe, device, given)
-        self.adam = torch.optim.Adam(self.learned.variables(), lr=recipe.outer_lr, betas=(0.5, 0.999))
+        self.rendering = None if prior is None else Rendering(prior, recipe.render_steps)
+        self.noise = None if prior is None else self.begin_noise(noise)
+        self.began_at = None if prior is None else pixels_hash(self.noise.detach())
+        self.adam = torch.optim.Adam(self.variables(), lr=recipe.outer_lr, betas=(0.5, 0.999))
         self.step, self.history, self.running_norm, self.seconds = 0, [], 0.0, 0.0
 
     def address(self, what: str, step: int | str) -> int:
         "The seed of one draw."
         return stable_seed(self.recipe.seed, "bilevel", what, step)
+
+    def variables(self) -> list[Tensor]:
+        "The tensors that the outer optimiser moves: those of `Learned`, with the noise (N, *noise_shape) in place of the images that it renders."
+        images, *others = self.learned.variables()
+        return [images if self.noise is None else self.noise, *others]
+
+    def all_labels(self) -> Tensor:
+        "Labels (N,) of the images of all steps, one step after the other."
+        return self.learned.labels.repeat(len(self.learned.images))
+
+    def begin_noise(self, noise: Tensor | None) -> Tensor:
+        "The noise before the first outer step, one step's images after the other's: Gaussian, or `noise`, which is class by class."
+        if noise is None:
+            noise = self.rendering.prior.noise(self.all_labels(), seed=stable_seed(self.recipe.seed, "bilevel", "noise"))
+        else:
+            noise = by_step(noise, len(self.data.classes), self.recipe.steps).flatten(0, 1)
+        return noise.detach().clone().to(self.device).requires_grad_()
+
+    def render(self) -> None:
+        "Put the images of the present noise, where there is one, into `learned`."
+        if self.noise is not None:
+            images = self.rendering.images(self.noise, self.all_labels())
+            self.learned.images = images.view_as(self.learned.images).requires_grad_()
 
     def starts(self, step: int | str) -> Tensor:
         "Initial weights (m, P) of one outer step."
@@ -624,12 +709,16 @@ class Distillation:
         return lambda theta: mean_loss(self.net(theta, x), y, self.objective)
 
     def gradient(self, step: int) -> tuple[float, list[Tensor]]:
-        "Outer loss and its gradient in the learned variables."
+        "Outer loss and its gradient in `variables()`."
+        self.render()
         course, theta, state = self.plan.course(self.net, self.learned, self.starts(step), self.address("course", step))
         loss, cotangents = GRADIENTS[self.recipe.gradient](self.net, course, theta, state, self.outer_loss(step))
         linked = [(leaf, cotangent) for leaf, cotangent in zip(course.leaves, cotangents) if leaf.requires_grad]
         leaves, cotangents = zip(*linked)
-        return loss.item(), list(torch.autograd.grad(leaves, self.learned.variables(), cotangents))
+        images, *others = torch.autograd.grad(leaves, self.learned.variables(), cotangents)
+        if self.noise is not None:
+            images = self.rendering.pull_back(self.noise, self.all_labels(), images.flatten(0, 1))
+        return loss.item(), [images, *others]
 
     def advance(self) -> float:
         "One outer step; returns the loss before it."
@@ -637,7 +726,7 @@ class Distillation:
         norm = torch.cat([g.flatten() for g in gradients]).norm().item()
         self.check_finite(loss, norm)
         share = self.clipped_share(norm)
-        for variable, g in zip(self.learned.variables(), gradients):
+        for variable, g in zip(self.variables(), gradients):
             variable.grad = share * g
         self.adam.param_groups[0]["lr"] = self.recipe.outer_lr * 0.5 ** ((self.recipe.halvings + 1) * self.step // self.recipe.outer_steps)
         self.adam.step()
@@ -648,8 +737,9 @@ class Distillation:
 
     @torch.no_grad()
     def bound(self) -> None:
-        "Put the images back into the range of pixels."
-        self.learned.images.clamp_(-1, 1)
+        "Put images that are learned as pixels back into the range of pixels."
+        if self.noise is None:
+            self.learned.images.clamp_(-1, 1)
 
     def clipped_share(self, norm: float) -> float:
         "Factor that keeps the norm of the gradient below `clip` times the running mean of what the earlier ones were cut to."
@@ -696,12 +786,11 @@ class Distillation:
         "What decides the result: a saved state may only be resumed by a run that agrees."
         starts = [] if self.recipe.init == "random" else [weights_hash(theta) for theta in self.pool]
         return {**asdict(self.recipe), "objective": objective_name(self.objective), "data": [fingerprint(self.data), *(s.tolist() for s in self.data.statistics)],
-                "network": str(self.network), "start_weights": starts, "begun_from": None if self.given is None else pixels_hash(self.given.images)}
+                "network": str(self.network), "start_weights": starts, "begun_from": None if self.given is None else pixels_hash(self.given.images), "noise": self.began_at}
 
     def save(self, file: Path) -> None:
         "Write the state under a temporary name, then rename."
-        learned = self.learned.detached()
-        state = {"identity": self.identity(), "images": learned.images, "raw_rates": learned.raw_rates, "logits": learned.logits, "adam": self.adam.state_dict(),
+        state = {"identity": self.identity(), "variables": [variable.detach() for variable in self.variables()], "adam": self.adam.state_dict(),
                  "step": self.step, "history": self.history, "running_norm": self.running_norm, "seconds": self.seconds}
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary:
@@ -718,9 +807,8 @@ class Distillation:
         if other := [name for name in mine if state["identity"].get(name) != mine[name]]:
             raise ValueError(f"file is {str(file)!r}, which holds a run with another {other[0]}: name another file, or delete it.")
         with torch.no_grad():
-            for variable, name in ((self.learned.images, "images"), (self.learned.raw_rates, "raw_rates"), (self.learned.logits, "logits")):
-                if variable is not None:
-                    variable.copy_(state[name])
+            for variable, value in zip(self.variables(), state["variables"], strict=True):
+                variable.copy_(value)
         self.adam.load_state_dict(state["adam"])
         self.step, self.history, self.running_norm, self.seconds = (state[name] for name in ("step", "history", "running_norm", "seconds"))
 
@@ -730,7 +818,7 @@ def begin_learning(data: ImageSet, recipe: Recipe, device: torch.device, given: 
     count, per_step = len(data.classes), recipe.ipc // recipe.steps
     if recipe.images_from != "noise":
         chosen = data.images[select_random(data, recipe.ipc, seed=recipe.seed)] if given is None else given.images
-        images = to_float(chosen).view(count, recipe.steps, per_step, *data.shape).transpose(0, 1).flatten(1, 2)
+        images = by_step(to_float(chosen), count, recipe.steps)
     else:
         noise = torch.randn(recipe.steps, count * per_step, *data.shape, generator=torch.Generator().manual_seed(stable_seed(recipe.seed, "bilevel", "images")))
         mean, std = (s[:, None, None] for s in data.statistics)
@@ -741,6 +829,11 @@ def begin_learning(data: ImageSet, recipe: Recipe, device: torch.device, given: 
     logits = own * F.one_hot(labels, count).float().repeat(recipe.steps, 1, 1) if recipe.soft_labels else None
     images, raw_rates, logits = (None if v is None else v.contiguous().to(device).requires_grad_() for v in (images, raw_rates, logits))
     return Learned(images, labels.to(device), raw_rates, logits, data.statistics)
+
+
+def by_step(rows: Tensor, classes: int, steps: int) -> Tensor:
+    "Rows (classes · steps · k, …) class by class as rows (steps, classes · k, …) in the order of a step."
+    return rows.unflatten(0, (classes, steps, -1)).transpose(0, 1).flatten(1, 2)
 
 
 def check_file(file: Path, objective: Objective) -> None:
@@ -777,7 +870,7 @@ def by_class(values: Tensor, classes: int) -> Tensor:
 
 
 def pixels_hash(images: Tensor) -> str:
-    "A short hash of 8-bit images in their order."
+    "A short hash of images, or of noise, in their order."
     return hashlib.blake2b(images.cpu().contiguous().numpy().tobytes(), digest_size=8).hexdigest()
 
 
@@ -799,6 +892,7 @@ def training_words(schedule: dict | None) -> str:
 
 def finished_set(run: Distillation) -> ConcentratedSet:
     "The result of a run as a set."
+    run.render()
     recipe, learned, classes = run.recipe, run.learned.detached(), run.data.classes
     images, labels = by_class(to_uint8(learned.images), len(classes)).cpu(), by_class(learned.labels.expand(recipe.steps, -1), len(classes)).cpu()
     config = {"method": recipe.method, **asdict(recipe), "network": type(run.network).__name__, "objective": objective_name(run.objective), "data": fingerprint(run.data),
@@ -806,6 +900,8 @@ def finished_set(run: Distillation) -> ConcentratedSet:
               "seconds": round(run.seconds, 1), "dsco": dsco.__version__, "torch": torch.__version__, "device": str(run.device)}
     if run.given is not None:
         config["begun_from"] = {"method": run.given.config.get("method"), "pixels": pixels_hash(run.given.images)}
+    if run.rendering is not None:
+        config["prior"] = run.rendering.prior.record
     if not recipe.window:
         start = weights_hash(run.pool[0]) if recipe.init.endswith("fixed") else None
         config["schedule"] = schedule_config(images, recipe.steps, F.softplus(learned.raw_rates).tolist(), run.data.statistics, learned=True, start_weights=start)
@@ -821,7 +917,7 @@ def finished_set(run: Distillation) -> ConcentratedSet:
 def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epochs: int = 1, init: str | None = None, pool: Sequence[nn.Module] = (), gradient: str = "adjoint",
             window: Window | None = None, objective: Objective = task_loss, outer_steps: int = 1000, outer_lr: float = 0.01, halvings: int = 9, inner_lr: float = 0.02,
             batch_size: int = 1024, networks: int = 1, images_from: str | ConcentratedSet = "noise", draw: str = "default", clip: float | None = 2.0, soft_labels: bool = False, seed: int = 0,
-            file: str | Path | None = None, resume: bool = False, save_every: float = 60, device: str | torch.device | None = None, progress: bool = True) -> ConcentratedSet:
+            prior: Prior | None = None, noise: Tensor | None = None, render_steps: int = 5, file: str | Path | None = None, resume: bool = False, save_every: float = 60, device: str | torch.device | None = None, progress: bool = True) -> ConcentratedSet:
     """Learn `ipc` images a class by differentiating the loss on `data` through the training they cause (arXiv 1811.10959).
 
     `steps`, `epochs`: the images are shared among `steps` GD steps, repeated `epochs` times, with a learned rate each,
@@ -829,21 +925,25 @@ def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epo
     starts: "fixed" (the weights of `network`; the default without a window), "random" (fresh weights by `draw`, "default" or "xavier"; the default with one),
     "pretrained_fixed" or "pretrained_random" (the networks in `pool`); `networks` starts are averaged. `gradient`: "adjoint",
     "checkpoint" or "unroll". `objective(scores, labels)`: the outer loss, on `batch_size` real images. `outer_lr`: of
-    Adam, halved `halvings` times. `images_from`: they begin as "noise", as random "real" images, or as those of a set. `clip`: keep the gradient below so
+    Adam, halved `halvings` times. `images_from`: they begin as "noise", as random "real" images, or as those of a set. `prior`: learn the noise
+    that it renders in `render_steps` calls, and not pixels; it begins as Gaussian, or as `noise` (ipc · classes, *prior.noise_shape), class by class. `clip`: keep the gradient below so
     many times (above 1) its running mean, None for never. `file`: save the state there every `save_every` seconds and resume
     from it; `resume` does so in the user's cache, addressed by all that decides the result. `network` is not changed. Raises TypeError or ValueError, naming the argument, before any work, and
     FloatingPointError when training diverges."""
     whole = [value.__index__() if hasattr(value, "__index__") else value for value in (ipc, steps, epochs, outer_steps, halvings, batch_size, networks, seed)]
     ipc, steps, epochs, outer_steps, halvings, batch_size, networks, seed = whole
     given = images_from if isinstance(images_from, ConcentratedSet) else None
-    recipe = Recipe(ipc, steps, epochs, init, gradient, window, outer_steps, outer_lr, halvings, inner_lr, batch_size, networks, images_from if given is None else "set", draw, clip, soft_labels, seed)
+    if prior is not None and not isinstance(prior, Prior):
+        raise TypeError(f"prior is a {type(prior).__name__}, but it must be a Prior: pass Prior.fit(data), for example.")
+    recipe = Recipe(ipc, steps, epochs, init, gradient, window, outer_steps, outer_lr, halvings, inner_lr, batch_size, networks, images_from if given is None else "set", draw, clip, soft_labels, seed,
+                    None if prior is None else weights_fingerprint(prior), render_steps)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    check_distill(network, data, recipe, pool, objective, device, given)
+    check_distill(network, data, recipe, pool, objective, device, given, prior, noise)
     if not isinstance(save_every, (int, float)) or not save_every >= 0:
         raise ValueError(f"save_every is {save_every!r}, but it must be a number of seconds from 0 on: try 60.")
     if resume and file is not None:
         raise ValueError(f"file is {str(file)!r}, but resume=True keeps the state in the cache: pass one of the two.")
-    run = Distillation(network, data, recipe, pool, objective, device, given)
+    run = Distillation(network, data, recipe, pool, objective, device, given, prior, noise)
     file = run.cache_file() if resume else None if file is None else Path(file)
     if file is not None:
         check_file(file, objective)
@@ -866,7 +966,7 @@ def scheduled_course(small: ConcentratedSet, device: torch.device | str) -> Cour
     schedule, classes = schedule_of(small), len(small.classes)
     x = normalise(small.images.to(device), (torch.tensor(schedule["mean"]), torch.tensor(schedule["std"])))
     y = (small.labels if small.soft_labels is None else small.soft_labels).to(device)
-    x, y = (values.unflatten(0, (classes, schedule["steps"], -1)).transpose(0, 1).flatten(1, 2) for values in (x, y))
+    x, y = (by_step(values, classes, schedule["steps"]) for values in (x, y))
     return Course(list(x), list(y), torch.tensor(schedule["rates"], device=device), list(range(schedule["steps"])) * schedule["epochs"])
 
 
