@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import json
 import math
+import numbers
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -35,10 +36,11 @@ __all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'PENALT
            'follow', 'unroll_gradient', 'CheckpointedStep', 'checkpoint_gradient', 'pull_back_rule', 'adjoint_gradient',
            'reset_weights', 'xavier_weights', 'redraw', 'weights_hash', 'through_bytes', 'Learned', 'Schedule',
            'inverse_softplus', 'Rendering', 'task_loss', 'Malicious', 'Window', 'is_positive', 'Recipe',
-           'check_distill', 'check_given', 'check_rendering', 'check_pool', 'check_scores', 'weight_shapes',
-           'used_buffers', 'same_tensors', 'full_single_precision', 'Distillation', 'begin_learning', 'by_step',
-           'check_file', 'objective_name', 'final_loss', 'thin_history', 'by_class', 'pixels_hash', 'schedule_config',
-           'training_words', 'finished_set', 'distill', 'schedule_of', 'scheduled_course', 'train_with_schedule',
+           'check_distill', 'find_device', 'check_objective', 'objective_probe', 'network_probe', 'check_given',
+           'check_rendering', 'check_pool', 'check_scores', 'weight_shapes', 'used_buffers', 'same_tensors',
+           'full_single_precision', 'Distillation', 'begin_learning', 'by_step', 'check_file', 'objective_name',
+           'final_loss', 'thin_history', 'by_class', 'pixels_hash', 'schedule_config', 'training_words', 'finished_set',
+           'distill', 'schedule_of', 'scheduled_course', 'check_learner', 'train_with_schedule',
            'measure_running_averages', 'evaluate_with_schedule', 'with_schedule', 'neighbour_distance',
            'class_accuracies', 'attack_signs']
 
@@ -46,12 +48,15 @@ __all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'PENALT
 class FlatNetwork:
     """`network` as a function of its weights: f(Θ, x), with the weights of each of m networks as one row of Θ (m, P).
 
-    Works on a copy in evaluation mode, in which batch norm uses the statistics of the batch it sees and dropout is off.
-    Buffers keep the copy's values."""
+    Works on a copy in evaluation mode, in which batch norm uses the statistics of the batch it sees, instance norm those
+    of each image, and dropout is off. Other buffers keep the copy's values."""
 
     def __init__(self, network: nn.Module, device: torch.device | str = "cpu"):
         self.module = copy.deepcopy(network).to(device).eval()
         torch.func.replace_all_batch_norm_modules_(self.module)
+        for layer in self.module.modules():
+            if isinstance(layer, nn.modules.instancenorm._InstanceNorm):
+                layer.track_running_stats, layer.running_mean, layer.running_var, layer.num_batches_tracked = False, None, None, None
         self.shapes = {name: p.shape for name, p in self.module.named_parameters()}
         self.sizes = [shape.numel() for shape in self.shapes.values()]
 
@@ -92,7 +97,7 @@ def momentum(theta: Tensor, state: State, g: Tensor, rate: Tensor, k: int) -> tu
 
 
 def adam(theta: Tensor, state: State, g: Tensor, rate: Tensor, k: int) -> tuple[Tensor, State]:
-    "Adam (Kingma and Ba 2015, arXiv 1412.6980), β = (0.9, 0.999), ε = 1e-6 under the root; `k` counts steps from 0."
+    "Adam (Kingma and Ba 2015, arXiv 1412.6980), β = (0.9, 0.999), with ε² = 1e-12 under the root; `k` counts steps from 0."
     m, v = 0.9 * state[0] + 0.1 * g, 0.999 * state[1] + 0.001 * g.square()
     return theta - rate * (m / (1 - 0.9 ** (k + 1))) / (v / (1 - 0.999 ** (k + 1)) + 1e-12).sqrt(), (m, v)
 
@@ -177,7 +182,7 @@ def unroll_gradient(net: FlatNetwork, course: Course, theta: Tensor, state: Stat
         x, y, rate = course.batch(k)
         theta, state = course.update(k, theta, state, step_gradient(net, theta, x, y, create_graph=True), rate)
     loss = outer_loss(theta)
-    return loss.detach(), list(torch.autograd.grad(loss, course.leaves))
+    return loss.detach(), list(torch.autograd.grad(loss, course.leaves, materialize_grads=True))  # zero for a batch that no step takes
 
 
 class CheckpointedStep(torch.autograd.Function):
@@ -212,7 +217,7 @@ def checkpoint_gradient(net: FlatNetwork, course: Course, theta: Tensor, state: 
     for k in range(len(course.order)):
         theta, *state = CheckpointedStep.apply(step_at(k), *course.batch(k), theta, *state)
     loss = outer_loss(theta)
-    return loss.detach(), list(torch.autograd.grad(loss, course.leaves))
+    return loss.detach(), list(torch.autograd.grad(loss, course.leaves, materialize_grads=True))
 
 # %% ../nbs/20_bilevel.ipynb #36725235
 def pull_back_rule(course: Course, k: int, theta: Tensor, state: State, g: Tensor, rate: Tensor, cotangents: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -393,7 +398,7 @@ def task_loss(scores: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Malicious:
-    "Class `source` should be taken for class `target`, the other classes for what they are (Wang et al. 2018, section 3.5)."
+    "Class `source` should be taken for class `target`, the other classes for what they are (Wang et al. 2018)."
 
     source: int
     target: int
@@ -444,7 +449,7 @@ class Window:
     def check(self) -> None:
         "Raise ValueError, naming the field, for a value out of range."
         for name in ("span", "length", "batch_size"):
-            if not isinstance(getattr(self, name), int):
+            if not isinstance(getattr(self, name), numbers.Integral):
                 raise ValueError(f"window.{name} is {getattr(self, name)!r}, but it must be a whole number: leave out the fraction.")
         if not 1 <= self.length <= self.span:
             raise ValueError(f"window.length is {self.length}, but it must lie between 1 and window.span ({self.span}): lower it or raise the span.")
@@ -459,7 +464,7 @@ class Window:
 
 def is_positive(value: object) -> bool:
     "Whether `value` is a finite positive number."
-    return isinstance(value, (int, float)) and 0 < value < math.inf
+    return isinstance(value, numbers.Real) and 0 < value < math.inf
 
 # %% ../nbs/20_bilevel.ipynb #7bc2231c
 @dataclass(frozen=True)
@@ -513,10 +518,11 @@ class Recipe:
         if self.clip is not None and not (is_positive(self.clip) and self.clip > 1):
             raise ValueError(f"clip is {self.clip!r}, but it must be a number above 1, or None: try 2.")
         for name, choices in (("init", INITS), ("gradient", GRADIENTS), ("draw", DRAWS)):
-            if getattr(self, name) not in choices:
+            if not isinstance(getattr(self, name), str) or getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, but it must be one of {', '.join(choices)}: choose one.")
-        if self.images_from not in ("noise", "real", "set"):
-            raise ValueError(f"images_from is {self.images_from!r}, but it must be 'noise', 'real' or a ConcentratedSet: pass one of these.")
+        if not isinstance(self.images_from, str) or self.images_from not in ("noise", "real", "set"):
+            shown = repr(self.images_from) if isinstance(self.images_from, str) else f"a {type(self.images_from).__name__}"
+            raise ValueError(f"images_from is {shown}, but it must be 'noise', 'real' or a ConcentratedSet: pass one of these.")
         if self.prior is not None and self.images_from != "noise":
             raise ValueError(f"images_from is {self.images_from!r}, but with a prior the images begin as what it renders: leave it out, and pass their noise as noise=.")
         if self.prior is None and self.render_steps != Recipe.render_steps:
@@ -541,19 +547,63 @@ def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequ
     recipe.check()
     if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
         raise TypeError(f"network is a {type(network).__name__}, but it must be a torch module with parameters: try build_network('lenet', data.shape, 10).")
+    if lazy := [name for name, p in network.named_parameters() if isinstance(p, nn.parameter.UninitializedParameter)]:
+        raise ValueError(f"network has a parameter without a shape ({lazy[0]}): call it once on images like those of data.")
     if frozen := [name for name, p in network.named_parameters() if not p.requires_grad]:
         raise ValueError(f"network has frozen parameters ({frozen[0]}), but all of them are trained here: call network.requires_grad_().")
     if not isinstance(data, ImageSet):
         raise TypeError(f"data is a {type(data).__name__}, but it must be an ImageSet: pass load_data(...).train, for example.")
     if recipe.images_from == "real" and recipe.ipc > int(data.counts.min()):
         raise ValueError(f"ipc is {recipe.ipc}, but images_from='real' needs as many and a class has {int(data.counts.min())}: lower ipc, or begin from 'noise'.")
-    if isinstance(objective, Malicious) and not {objective.source, objective.target} <= set(range(len(data.classes))):
-        raise ValueError(f"objective is {objective}, but data has the classes 0 to {len(data.classes) - 1}: correct source or target.")
+    check_objective(objective, len(data.classes), device)
     if recipe.images_from == "set":
         check_given(data, recipe, given)
     check_rendering(data, recipe, prior, noise, device)
     check_pool(network, recipe, pool)
     check_scores(network, data, min(2, recipe.networks), device)
+
+
+def find_device(device: str | torch.device | None) -> torch.device:
+    "The device of that name, or the GPU where there is one; raises ValueError when it is not to be had."
+    try:
+        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(0, device=found)
+        return found
+    except (RuntimeError, AssertionError) as error:  # torch raises either
+        raise ValueError(f"device is {device!r}, but it is not to be had here ({str(error).splitlines()[0]}): pass 'cpu', or leave it out.") from None
+
+
+def check_objective(objective: Objective, classes: int, device: torch.device | str = "cpu") -> None:
+    "Raise TypeError or ValueError unless `objective` makes one number of scores and labels, and can be differentiated."
+    if isinstance(objective, Malicious) and (objective.source == objective.target or not {objective.source, objective.target} <= set(range(classes))):
+        raise ValueError(f"objective is {objective}, but data has the classes 0 to {classes - 1}, and source and target must be two of them: correct them.")
+    if not callable(objective):
+        raise TypeError(f"objective is a {type(objective).__name__}, but it must be a function of scores and labels: pass task_loss, for example.")
+    value, slope = objective_probe(objective, classes, device)
+    if not (isinstance(value, Tensor) and value.numel() == 1 and value.isfinite().all()):
+        raise ValueError(f"objective gives {value if not isinstance(value, Tensor) or value.numel() < 2 else f'{value.numel()} numbers'} for scores and labels, but it must give a tensor with one finite number: take the mean, for example.")
+    if slope is None or not slope.any():
+        raise ValueError("objective does not change with the scores, so that nothing can be learned from it: make it differentiable.")
+
+
+def objective_probe(objective: Objective, classes: int, device: torch.device | str = "cpu") -> tuple[object, Tensor | None]:
+    "The value of `objective` on some fixed scores (2 · classes, classes), two of each label, and its gradient in them; None where there is none."
+    g = torch.Generator().manual_seed(0)
+    scores = torch.randn(2 * classes, classes, generator=g).to(device).requires_grad_()
+    value = objective(scores, torch.arange(classes, device=device).repeat(2))
+    if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+        return value, None
+    return value.detach(), torch.autograd.grad(value.sum(), scores)[0]
+
+
+def network_probe(network: nn.Module, shape: tuple[int, int, int]) -> list[float]:
+    "What `network` makes of two fixed images (in double precision where it can, so that it hardly depends on the machine)."
+    module, x = FlatNetwork(network).module, torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        try:
+            return [float(f"{v:.6g}") for v in copy.deepcopy(module).double()(x.double()).flatten().tolist()]
+        except RuntimeError:  # a layer that is fixed to single precision
+            return [float(f"{v:.3g}") for v in module(x).flatten().tolist()]
 
 
 def check_given(data: ImageSet, recipe: Recipe, given: ConcentratedSet | None) -> None:
@@ -663,6 +713,7 @@ class Distillation:
         self.began_at = None if prior is None else pixels_hash(self.noise.detach())
         self.adam = torch.optim.Adam(self.variables(), lr=recipe.outer_lr, betas=(0.5, 0.999))
         self.step, self.history, self.running_norm, self.seconds = 0, [], 0.0, 0.0
+        self.whole = True  # no outer step is half done
 
     def address(self, what: str, step: int | str) -> int:
         "The seed of one draw."
@@ -725,6 +776,7 @@ class Distillation:
         loss, gradients = self.gradient(self.step)
         norm = torch.cat([g.flatten() for g in gradients]).norm().item()
         self.check_finite(loss, norm)
+        self.whole = False
         share = self.clipped_share(norm)
         for variable, g in zip(self.variables(), gradients):
             variable.grad = share * g
@@ -733,6 +785,7 @@ class Distillation:
         self.bound()
         self.history.append((loss, norm))
         self.step += 1
+        self.whole = True
         return loss
 
     @torch.no_grad()
@@ -750,25 +803,37 @@ class Distillation:
 
     def check_finite(self, loss: float, norm: float) -> None:
         "Raise FloatingPointError unless both are numbers and the loss is within bounds."
+        if not self.within_bounds(loss) or not math.isfinite(norm):
+            raise FloatingPointError(f"outer step {self.step} has loss {loss:g} and gradient norm {norm:g} with {self.remedy()}.")
+
+    def within_bounds(self, loss: float) -> bool:
+        "Whether a loss is a number, and not absurdly far above the first one."
         first = abs(self.history[0][0]) if self.history else math.inf
-        if math.isfinite(loss) and math.isfinite(norm) and abs(loss) <= DIVERGED * (1 + first):
-            return
+        return math.isfinite(loss) and abs(loss) <= DIVERGED * (1 + first)
+
+    def remedy(self) -> str:
+        "The inner rates at present, and what to lower when training diverges; before the first outer step the outer rate has done nothing."
         if self.recipe.window:
-            rates, mend = f"the inner rate {self.recipe.window.lr:g}", "window.lr or window.length"
+            rates, mend = f"the inner rate {self.recipe.window.lr:g}", ["window.lr", "window.length"]
         else:
             learned = F.softplus(self.learned.raw_rates)
-            rates, mend = f"inner rates from {learned.min():.3g} to {learned.max():.3g}", f"inner_lr ({self.recipe.inner_lr:g}) or epochs ({self.recipe.epochs})"
-        raise FloatingPointError(f"outer step {self.step} has loss {loss:g} and gradient norm {norm:g} with {rates}: lower outer_lr ({self.recipe.outer_lr:g}), {mend}.")
+            rates, mend = f"inner rates from {learned.min():.3g} to {learned.max():.3g}", [f"inner_lr ({self.recipe.inner_lr:g})", f"epochs ({self.recipe.epochs})"]
+        return f"{rates}: lower " + " or ".join(([f"outer_lr ({self.recipe.outer_lr:g})"] if self.step else []) + mend)
 
     def run(self, *, file: Path | None, save_every: float, progress: bool) -> None:
-        "Advance to the end, saving the state to `file` every `save_every` seconds and at the end."
+        "Advance to the end, saving the state to `file` every `save_every` seconds, when interrupted, and at the end."
         if file and file.is_file():
             self.resume(file)
         saved = time.perf_counter()
         began = saved - self.seconds
         with full_single_precision(), tqdm(total=self.recipe.outer_steps, initial=self.step, desc=f"distill {self.recipe.method}", unit="step", disable=not progress, leave=False) as bar:
             while self.step < self.recipe.outer_steps:
-                loss = self.advance()
+                try:
+                    loss = self.advance()
+                except KeyboardInterrupt:
+                    if file and self.whole and self.step:
+                        self.save(file)
+                    raise
                 self.seconds = time.perf_counter() - began
                 bar.update()
                 bar.set_postfix(loss=f"{loss:.4f}", refresh=False)
@@ -783,10 +848,12 @@ class Distillation:
         return cache_folder("distillations", hashlib.blake2b(address.encode(), digest_size=8).hexdigest() + ".pt")
 
     def identity(self) -> dict:
-        "What decides the result: a saved state may only be resumed by a run that agrees."
+        "What decides the result: a saved state may only be resumed by a run that agrees. Code is known by what it does: names and layers do not tell all."
+        value, slope = objective_probe(self.objective, len(self.data.classes), self.device)
+        first = redraw(self.network, 0, draw=self.recipe.draw) if self.recipe.init == "random" else load_weights(copy.deepcopy(self.network), self.pool[0])
         starts = [] if self.recipe.init == "random" else [weights_hash(theta) for theta in self.pool]
-        return {**asdict(self.recipe), "objective": objective_name(self.objective), "data": [fingerprint(self.data), *(s.tolist() for s in self.data.statistics)],
-                "network": str(self.network), "start_weights": starts, "begun_from": None if self.given is None else pixels_hash(self.given.images), "noise": self.began_at}
+        return {**asdict(self.recipe), "objective": [objective_name(self.objective), *(f"{v:.4g}" for v in [value.item(), *slope.flatten().tolist()])], "data": [fingerprint(self.data), *(s.tolist() for s in self.data.statistics)],
+                "network": [str(self.network), *network_probe(first, self.data.shape)], "start_weights": starts, "begun_from": None if self.given is None else pixels_hash(self.given.images), "noise": self.began_at}
 
     def save(self, file: Path) -> None:
         "Write the state under a temporary name, then rename."
@@ -906,9 +973,12 @@ def finished_set(run: Distillation) -> ConcentratedSet:
         start = weights_hash(run.pool[0]) if recipe.init.endswith("fixed") else None
         config["schedule"] = schedule_config(images, recipe.steps, F.softplus(learned.raw_rates).tolist(), run.data.statistics, learned=True, start_weights=start)
     config["training"] = training_words(config.get("schedule"))
-    if not math.isfinite(config["loss"]):
-        warnings.warn("the training that the images are for diverges before its end, so that no loss is known: lower window.lr, or outer_lr.", stacklevel=3)
-        config["loss"] = None
+    if not run.within_bounds(config["loss"]):
+        said = f"the training that the images are for ends with loss {config['loss']:g} after outer step {run.step}, with {run.remedy()}."
+        if not recipe.window:
+            raise FloatingPointError(said)
+        warnings.warn(said, stacklevel=3)  # the windows were all sound, so the images may serve in a shorter training
+        config["loss"] = config["loss"] if math.isfinite(config["loss"]) else None
     soft = None if learned.logits is None else by_class(learned.logits.softmax(-1), len(classes)).cpu()
     # Through JSON, so that a set and its saved copy have the same config: lists and no tuples.
     return ConcentratedSet(images, labels, classes, soft_labels=soft, config=json.loads(json.dumps(config)))
@@ -937,7 +1007,7 @@ def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epo
         raise TypeError(f"prior is a {type(prior).__name__}, but it must be a Prior: pass Prior.fit(data), for example.")
     recipe = Recipe(ipc, steps, epochs, init, gradient, window, outer_steps, outer_lr, halvings, inner_lr, batch_size, networks, images_from if given is None else "set", draw, clip, soft_labels, seed,
                     None if prior is None else weights_fingerprint(prior), render_steps)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    device = find_device(device)
     check_distill(network, data, recipe, pool, objective, device, given, prior, noise)
     if not isinstance(save_every, (int, float)) or not save_every >= 0:
         raise ValueError(f"save_every is {save_every!r}, but it must be a number of seconds from 0 on: try 60.")
@@ -952,11 +1022,13 @@ def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epo
 
 # %% ../nbs/20_bilevel.ipynb #7793a6e9
 def schedule_of(small: ConcentratedSet) -> dict:
-    "The schedule in the config of `small`; raises ValueError when there is none or the set has lost images."
+    "The schedule in the config of `small`; raises TypeError for what is no set, ValueError when there is none or the set is not as it was made."
+    if not isinstance(small, ConcentratedSet):
+        raise TypeError(f"small is a {type(small).__name__}, but it must be a ConcentratedSet: pass the result of distill or with_schedule.")
     schedule = small.config.get("schedule")
     if not schedule:
         raise ValueError(f"small was made by {small.config.get('method', 'an unknown method')} and has no schedule: train on it with evaluate, or give it one by with_schedule.")
-    if pixels_hash(small.images) != schedule["pixels"]:
+    if pixels_hash(small.images) != schedule["pixels"] or not torch.equal(small.labels, small.labels.sort().values):
         raise ValueError(f"small has {len(small)} images that are not those of its schedule, or in another order: use the whole set as it was made, or give it a schedule by with_schedule.")
     return schedule
 
@@ -970,11 +1042,20 @@ def scheduled_course(small: ConcentratedSet, device: torch.device | str) -> Cour
     return Course(list(x), list(y), torch.tensor(schedule["rates"], device=device), list(range(schedule["steps"])) * schedule["epochs"])
 
 
+def check_learner(network: nn.Module, small: ConcentratedSet) -> None:
+    "Raise TypeError or ValueError unless `network` can be trained on `small` by its schedule."
+    schedule = schedule_of(small)
+    if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
+        raise TypeError(f"network is a {type(network).__name__}, but it must be a torch module with parameters: try build_network('lenet', {tuple(small.images.shape[1:])}, {len(small.classes)}).")
+    check_scores(network, ImageSet(small.images, small.labels, small.classes, (torch.tensor(schedule["mean"]), torch.tensor(schedule["std"]))), 0, next(network.parameters()).device)
+
+
 def train_with_schedule(network: nn.Module, small: ConcentratedSet) -> nn.Module:
     """A copy of `network` after the learned schedule of `small`, in evaluation mode.
 
-    Warns when the set was made for one start and `network` has other weights. Running averages of batch norm are
-    measured on the images of `small`. Raises ValueError for a set without a schedule, FloatingPointError when training diverges."""
+    Warns when the set was made for one start and `network` has other weights. Running averages of norm layers are
+    measured on the images of `small`. Raises TypeError or ValueError for a network or a set that do not fit, FloatingPointError when training diverges."""
+    check_learner(network, small)
     device = next(network.parameters()).device
     course = scheduled_course(small, device)
     theta = flatten_weights(network)[None]
@@ -991,13 +1072,13 @@ def train_with_schedule(network: nn.Module, small: ConcentratedSet) -> nn.Module
 
 @torch.no_grad()
 def measure_running_averages(network: nn.Module, x: Tensor) -> nn.Module:
-    "Set the running statistics of every batch norm layer to those of the batch `x`; returns `network` in evaluation mode."
-    layers = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    "Set the running statistics of every batch or instance norm layer to those of the batch `x`; returns `network` in evaluation mode."
+    layers = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._NormBase) and m.track_running_stats]
     usual = [layer.momentum for layer in layers]
     network.eval()
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None
+        layer.momentum = 1.0  # all of the present batch, nothing of earlier ones
         layer.train()
     if layers:
         network(x)
@@ -1009,8 +1090,10 @@ def measure_running_averages(network: nn.Module, x: Tensor) -> nn.Module:
 def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Iterable[nn.Module], *, progress: bool = True) -> Evaluation:
     """Test accuracies, in percent, of copies of `networks` after the schedule of `small`, each after its last step and on its own device.
 
-    Raises TypeError for a single network, ValueError for a set without a schedule and for other shapes or classes than those of `test`."""
+    Raises TypeError for a single network and for a `test` that is no ImageSet, ValueError for a set without a schedule and for other shapes or classes than those of `test`."""
     schedule = schedule_of(small)
+    if not isinstance(test, ImageSet):
+        raise TypeError(f"test is a {type(test).__name__}, but it must be an ImageSet: pass data.test.")
     if small.images.shape[1:] != test.images.shape[1:] or list(small.classes) != list(test.classes):
         raise ValueError(f"small has images of {tuple(small.images.shape[1:])} and classes {small.classes}, but test has {test.shape} and {test.classes}: they must agree.")
     if isinstance(networks, nn.Module):
@@ -1030,7 +1113,9 @@ def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Ite
 
 def with_schedule(small: ConcentratedSet, data: ImageSet, *, rate: float, steps: int = 1, epochs: int = 1) -> ConcentratedSet:
     "`small` with a schedule of one constant `rate`, normalised like `data`: how a baseline is trained like a distilled set."
-    if not is_positive(rate) or not all(isinstance(count, int) and count > 0 for count in (steps, epochs)):
+    if not isinstance(data, ImageSet) or data.shape != tuple(small.images.shape[1:]):
+        raise ValueError(f"data is {f'of {data.shape}' if isinstance(data, ImageSet) else f'a {type(data).__name__}'}, but it must be an ImageSet of {tuple(small.images.shape[1:])}, like small: pass the training images.")
+    if not is_positive(rate) or not all(isinstance(count, numbers.Integral) and count > 0 for count in (steps, epochs)):
         raise ValueError(f"rate is {rate!r}, steps {steps} and epochs {epochs}, but they must be a positive number and two positive whole ones: change them.")
     counts = torch.bincount(small.labels, minlength=len(small.classes)).tolist()
     if len(set(counts)) > 1 or counts[0] % steps or not torch.equal(small.labels, small.labels.sort().values):
@@ -1047,10 +1132,11 @@ def neighbour_distance(small: ConcentratedSet, data: ImageSet) -> float:
 
 
 @torch.no_grad()
-def class_accuracies(network: nn.Module, images: ImageSet) -> Tensor:
-    "Accuracy on each class of `images`, in percent, (classes,)."
+def class_accuracies(network: nn.Module, images: ImageSet, *, statistics: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    "Accuracy on each class of `images`, in percent, (classes,); normalised by `statistics`, mean and std (C,), or by their own."
+    statistics = images.statistics if statistics is None else statistics
     device, mode = next(network.parameters()).device, network.training
-    right = torch.cat([network.eval()(normalise(part, images.statistics).to(device)).argmax(1).cpu() for part in images.images.split(1000)]) == images.labels
+    right = torch.cat([network.eval()(normalise(part, statistics).to(device)).argmax(1).cpu() for part in images.images.split(1000)]) == images.labels
     network.train(mode)
     return torch.stack([100 * right[images.labels == c].float().mean() for c in range(len(images.classes))])
 
@@ -1066,6 +1152,6 @@ def attack_signs(network: nn.Module, small: ConcentratedSet, data: ImageSet, hel
             raise ValueError(f"{name} has images of {images.shape} and classes {images.classes}, but small has {tuple(small.images.shape[1:])} and {small.classes}: they must agree.")
     if empty := [name for name, count in zip(held_out.classes, held_out.counts.tolist()) if not count]:
         raise ValueError(f"held_out has no image of class {empty[0]}, but a fall of its accuracy must be seen: hold out some of every class.")
-    trained = train_with_schedule(network, small)
+    trained, seen = train_with_schedule(network, small), {"statistics": tuple(torch.tensor(schedule_of(small)[name]) for name in ("mean", "std"))}  # as in its training
     return {"step": (flatten_weights(trained) - flatten_weights(network)).norm().item(), "distance": neighbour_distance(small, data),
-            "drop": (class_accuracies(network, held_out) - class_accuracies(trained, held_out)).max().item()}
+            "drop": (class_accuracies(network, held_out, **seen) - class_accuracies(trained, held_out, **seen)).max().item()}
