@@ -114,6 +114,9 @@ def add_distill(commands) -> None:
     parser.add_argument("--steps", type=positive(int), metavar="N", help="gradient steps that share the images (default: 1)")
     parser.add_argument("--epochs", type=positive(int), metavar="N", help="rounds of these steps (default: 1)")
     parser.add_argument("--outer-steps", type=positive(int), default=1000, metavar="N", help="updates of the images (default: 1000)")
+    parser.add_argument("--outer-lr", type=positive(float), metavar="R", help="rate of these updates (default: 0.01)")
+    parser.add_argument("--inner-lr", type=positive(float), metavar="R", help="rate of the training on the images; without --window only the first value of those that are learned")
+    parser.add_argument("--images-from", choices=("noise", "real"), help="what the images begin as (default: noise; with --window, real ones)")
     parser.add_argument("--soft-labels", action="store_true", help="learn the labels, too")
     parser.set_defaults(work=run_distill)
 
@@ -176,8 +179,8 @@ def save_and_say(small, words: argparse.Namespace) -> None:
     small.save(words.out)
     print(f"{small!r}\nsaved in {words.out}")
     if words.data:
-        size = f" --size {words.size}" if words.size else ""
-        print(f"next: dsco evaluate {shlex.quote(words.out)} --data {shlex.quote(words.data)}{size}")
+        root, size = f" --root {shlex.quote(words.root)}" if words.root else "", f" --size {words.size}" if words.size else ""
+        print(f"next: dsco evaluate {shlex.quote(words.out)} --data {shlex.quote(words.data)}{root}{size}")
 
 
 def check_prior(words: argparse.Namespace) -> None:
@@ -222,11 +225,13 @@ def run_distill(words: argparse.Namespace) -> None:
 
     train = load_data(words.data, root=words.root, size=words.size).train
     network = build_network(words.network, train.shape, len(train.classes), seed=words.seed)
+    rate = {} if words.inner_lr is None else {"lr" if words.window else "inner_lr": words.inner_lr}
     if words.window:
-        options = {"init": "random", "window": Window(), "images_from": "real"}
+        options = {"init": "random", "window": Window(**rate)}
     else:
-        options = {"init": words.init or "fixed", "steps": words.steps or 1, "epochs": words.epochs or 1}
-    options |= {"ipc": words.ipc, "outer_steps": words.outer_steps, "soft_labels": words.soft_labels, "seed": words.seed}
+        options = {"init": words.init or "fixed", "steps": words.steps or 1, "epochs": words.epochs or 1, **rate}
+    options |= {} if words.outer_lr is None else {"outer_lr": words.outer_lr}
+    options |= {"images_from": words.images_from or ("real" if words.window else "noise"), "ipc": words.ipc, "outer_steps": words.outer_steps, "soft_labels": words.soft_labels, "seed": words.seed}
     small = distill(network, train, resume=True, **options)
     small.config["architecture"] = words.network
     save_and_say(small, words)
@@ -279,6 +284,8 @@ def run_evaluate(words: argparse.Namespace) -> None:
         ci95 = result.ci95 if math.isfinite(result.ci95) else None
         print(json.dumps({"set": words.set, "data": words.data, "protocol": result.protocol, "accuracies": result.accuracies, "mean": result.mean,
                           "ci95": ci95, "steps": result.steps, "seconds": result.seconds}))
+    elif len(result.accuracies) == 1:
+        print(f"{words.set}, tested on {words.data}: {result.mean:.2f} % ({result.protocol}, {result.network}, one network, so no interval)")
     else:
         print(f"{words.set}, tested on {words.data}: {result!r}")
 
@@ -314,7 +321,9 @@ def make_parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     "Run the command line `argv` (by default that of this process) and return its exit code. Raises nothing for bad input."
     try:
-        words = make_parser().parse_args(argv)
+        words, unknown = make_parser().parse_known_args(argv)
+        if unknown:
+            return complain(f"unrecognized arguments: {' '.join(unknown)} (see dsco {words.command} --help)", 2)
         words.work(words)
     except SystemExit as stop:
         return int(stop.code or 0)

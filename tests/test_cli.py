@@ -42,6 +42,9 @@ def test_help_shows_an_example(command):
     ("distill --data digits --ipc 1", "--out"),
     ("distill --data digits --ipc 1 --window --epochs 2 --out OUT", "--window"),
     ("distill --data digits --ipc 3 --steps 2 --out OUT", "multiple of steps"),
+    ("distill --data digits --ipc 1 --inner-lr 0 --out OUT", "'0'"),
+    ("distill --data digits --ipc 1 --images-from art --out OUT", "'art'"),
+    ("distill --data digits --ipc 1 --outer-rate 2 --out OUT", "--outer-rate 2 (see dsco distill --help)"),
     ("distill --data digits --ipc 1 --network resnet19 --out OUT", "'resnet19'"),
     ("plan --data digits", "--budgets"),
     ("plan --data digits --budgets 1,x", "'1,x'"),
@@ -94,6 +97,19 @@ def test_distill_then_evaluate(init, networks, tmp_path):
     assert tested.returncode == 0, tested.stderr
     found = json.loads(tested.stdout)
     assert found["protocol"] == "learned schedule of 2" and len(found["accuracies"]) == networks and found["steps"] == 2
+    said = dsco("evaluate", small, "--data", data, "--seeds", 2).stdout
+    assert ("one network, so no interval" in said) == (networks == 1) and "inf" not in said
+
+
+def test_distill_takes_rates_and_a_beginning(tmp_path):
+    "The options reach the run: a rate far too high stops it with a message that names the option's value."
+    data, common = write_images(tmp_path / "data"), ["distill", "--data", "data", "--root", tmp_path, "--ipc", 1, "--outer-steps", 2]
+    made = dsco(*common, "--window", "--inner-lr", 0.005, "--outer-lr", 0.1, "--images-from", "noise", "--out", tmp_path / "small", DSCO_CACHE=str(tmp_path / "cache"))
+    assert made.returncode == 0, made.stderr
+    config = json.loads((tmp_path / "small/config.json").read_text())
+    assert (config["window"]["lr"], config["outer_lr"], config["images_from"]) == (0.005, 0.1, "noise") and f"--data data --root {tmp_path}" in made.stdout
+    wild = dsco(*common, "--epochs", 30, "--inner-lr", 1e30, "--out", tmp_path / "wild", DSCO_CACHE=str(tmp_path / "cache"))
+    assert wild.returncode == 1 and "inner_lr (1e+30)" in wild.stderr and not (tmp_path / "wild").exists()
 
 
 def test_help_is_fast():
