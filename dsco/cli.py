@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 # %% auto #0
-__all__ = ['BAD_INPUT', 'Parser', 'share', 'positive', 'counts', 'add_data', 'add_result', 'add_prior', 'add_concentrate',
+__all__ = ['BAD_INPUT', 'Parser', 'share', 'positive', 'seed', 'counts', 'add_data', 'add_result', 'add_prior', 'add_concentrate',
            'add_distill', 'add_plan', 'add_evaluate', 'add_reproduce', 'check_out', 'save_and_say', 'check_prior',
            'find_prior', 'run_concentrate', 'run_distill', 'evaluate_own_schedule', 'run_plan', 'run_evaluate',
            'run_reproduce', 'make_parser', 'main', 'complain']
@@ -56,6 +56,13 @@ def positive(kind: Callable) -> Callable:
     return read
 
 
+def seed(text: str) -> int:
+    "The value of --seed: a whole number that every generator takes."
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"it is {text!r}, but it must be a whole number from 0 to {2**32 - 1}")
+    return int(text)
+
+
 def counts(text: str) -> list[int]:
     "The value of --budgets: whole numbers above zero, separated by commas."
     try:
@@ -78,7 +85,7 @@ def add_result(parser: argparse.ArgumentParser) -> None:
     "The words that say what is to be made, and where it goes."
     parser.add_argument("--ipc", type=positive(int), required=True, metavar="N", help="images per class of the small dataset")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to save it in")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of everything random (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="seed of everything random (default: 0)")
 
 
 def add_prior(parser: argparse.ArgumentParser) -> None:
@@ -133,7 +140,7 @@ def add_plan(commands) -> None:
     parser.add_argument("--guidance", type=positive(float), default=1.0, metavar="W", help="guidance of the samples (default: 1)")
     parser.add_argument("--protocol", default="quick", metavar="NAME", help="how networks are trained: quick (default), cpu, convnet3, …")
     parser.add_argument("--seeds", type=positive(int), default=2, metavar="N", help="networks for each set of the pilot (default: 2)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of everything random (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="seed of everything random (default: 0)")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     parser.set_defaults(work=run_plan)
 

@@ -46,6 +46,8 @@ def test_help_shows_an_example(command):
     ("distill --data digits --ipc 1 --images-from art --out OUT", "'art'"),
     ("distill --data digits --ipc 1 --outer-rate 2 --out OUT", "--outer-rate 2 (see dsco distill --help)"),
     ("distill --data digits --ipc 1 --network resnet19 --out OUT", "'resnet19'"),
+    ("distill --data digits --ipc 1 --seed 4294967296 --out OUT", "'4294967296'"),
+    ("concentrate --data digits --ipc 1 --seed -3 --out OUT", "'-3'"),
     ("plan --data digits", "--budgets"),
     ("plan --data digits --budgets 1,x", "'1,x'"),
     ("plan --data digits --budgets 10 --prior p --steps 3", "--prior"),
