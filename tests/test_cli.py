@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from dsco.cli import main
+
 ROOT = Path(__file__).parent.parent
 PROGRAM = [sys.executable, "-c", "import sys; from dsco.cli import main; sys.exit(main())"]
 
@@ -57,13 +59,19 @@ def test_help_shows_an_example(command):
     ("evaluate no_such_folder --data digits --seeds 0", "'0'"),
     ("reproduce no_such_profile", "no_such_profile"),
     ("reproduce quick --root TAKEN", "papermill_runs")])
-def test_bad_input_is_one_line(words, said, tmp_path):
+def test_bad_input_is_one_line(words, said, tmp_path, capsys):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken/note.txt").write_text("mine")
-    done = dsco(*words.replace("OUT", str(tmp_path / "out")).replace("TAKEN", str(tmp_path / "taken")).split())
-    assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr.startswith("dsco: error: ") and done.stderr.count("\n") == 1 and said in done.stderr
+    code = main(words.replace("OUT", str(tmp_path / "out")).replace("TAKEN", str(tmp_path / "taken")).split())  # in this process: to start one takes seconds
+    printed = capsys.readouterr()
+    assert code == 2 and printed.out == ""
+    assert printed.err.startswith("dsco: error: ") and printed.err.count("\n") == 1 and said in printed.err
     assert not (tmp_path / "out").exists()
+
+
+def test_bad_input_in_a_process_of_its_own(tmp_path):
+    done = dsco("distill", "--data", "digits", "--ipc", 0, "--out", tmp_path / "out")
+    assert done.returncode == 2 and done.stdout == "" and done.stderr.startswith("dsco: error: ") and done.stderr.count("\n") == 1
 
 
 def write_images(folder: Path) -> Path:
