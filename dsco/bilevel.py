@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import inspect
 import json
 import math
 import numbers
@@ -31,18 +30,18 @@ from .selection import select_random
 from .training import Evaluation, accuracy, batch_order, normalise
 
 # %% auto #0
-__all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'PENALTY', 'Objective', 'DIVERGED', 'FlatNetwork',
-           'flatten_weights', 'load_weights', 'descent', 'momentum', 'adam', 'Course', 'mean_loss', 'step_gradient',
-           'follow', 'unroll_gradient', 'CheckpointedStep', 'checkpoint_gradient', 'pull_back_rule', 'adjoint_gradient',
-           'reset_weights', 'xavier_weights', 'redraw', 'weights_hash', 'through_bytes', 'Learned', 'Schedule',
-           'inverse_softplus', 'Rendering', 'task_loss', 'Malicious', 'Window', 'is_positive', 'Recipe',
+__all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'PENALTY', 'Objective', 'DIVERGED', 'CODE',
+           'FlatNetwork', 'flatten_weights', 'load_weights', 'descent', 'momentum', 'adam', 'Course', 'mean_loss',
+           'step_gradient', 'follow', 'unroll_gradient', 'CheckpointedStep', 'checkpoint_gradient', 'pull_back_rule',
+           'adjoint_gradient', 'reset_weights', 'xavier_weights', 'redraw', 'weights_hash', 'through_bytes', 'Learned',
+           'Schedule', 'inverse_softplus', 'Rendering', 'task_loss', 'Malicious', 'Window', 'is_positive', 'Recipe',
            'check_distill', 'find_device', 'check_objective', 'objective_probe', 'network_probe', 'check_given',
            'check_rendering', 'check_pool', 'check_scores', 'weight_shapes', 'used_buffers', 'same_tensors',
-           'full_single_precision', 'Distillation', 'begin_learning', 'by_step', 'check_file', 'objective_name',
-           'final_loss', 'thin_history', 'by_class', 'pixels_hash', 'schedule_config', 'training_words', 'finished_set',
-           'distill', 'schedule_of', 'scheduled_course', 'check_learner', 'train_with_schedule',
-           'measure_running_averages', 'evaluate_with_schedule', 'with_schedule', 'neighbour_distance',
-           'class_accuracies', 'attack_signs']
+           'code_hash', 'full_single_precision', 'Distillation', 'begin_learning', 'by_step', 'check_file',
+           'objective_name', 'final_loss', 'thin_history', 'by_class', 'pixels_hash', 'schedule_config',
+           'training_words', 'finished_set', 'distill', 'schedule_of', 'scheduled_course', 'check_learner',
+           'train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule', 'with_schedule',
+           'neighbour_distance', 'class_accuracies', 'attack_signs']
 
 # %% ../nbs/20_bilevel.ipynb #7e6472b5
 class FlatNetwork:
@@ -453,12 +452,12 @@ class Window:
                 raise ValueError(f"window.{name} is {getattr(self, name)!r}, but it must be a whole number: leave out the fraction.")
         if not 1 <= self.length <= self.span:
             raise ValueError(f"window.length is {self.length}, but it must lie between 1 and window.span ({self.span}): lower it or raise the span.")
-        if self.optimiser not in RULES:
+        if not isinstance(self.optimiser, str) or self.optimiser not in RULES:
             raise ValueError(f"window.optimiser is {self.optimiser!r}, but it must be one of {', '.join(RULES)}: choose one.")
         if not is_positive(self.lr) or self.batch_size < 1:
             raise ValueError(f"window.lr is {self.lr!r} and window.batch_size {self.batch_size}, but both must be positive and finite: change them.")
-        if isinstance(self.transforms, str):
-            raise ValueError(f"window.transforms is {self.transforms!r}, but it must be a sequence of names: pass ({self.transforms!r},).")
+        if isinstance(self.transforms, str) or not isinstance(self.transforms, Sequence):
+            raise ValueError(f"window.transforms is {self.transforms!r}, but it must be a sequence of names: pass ('flip',), for example, or () for none.")
         Augmentation(self.transforms)
 
 
@@ -555,6 +554,8 @@ def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequ
         raise TypeError(f"data is a {type(data).__name__}, but it must be an ImageSet: pass load_data(...).train, for example.")
     if recipe.images_from == "real" and recipe.ipc > int(data.counts.min()):
         raise ValueError(f"ipc is {recipe.ipc}, but images_from='real' needs as many and a class has {int(data.counts.min())}: lower ipc, or begin from 'noise'.")
+    if len(data.classes) < 2:
+        raise ValueError(f"data has the one class {data.classes[0]!r}, but there must be two to tell apart: add the images of another.")
     check_objective(objective, len(data.classes), device)
     if recipe.images_from == "set":
         check_given(data, recipe, given)
@@ -567,7 +568,7 @@ def find_device(device: str | torch.device | None) -> torch.device:
     "The device of that name, or the GPU where there is one; raises ValueError when it is not to be had."
     try:
         found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(0, device=found)
+        torch.empty(1, device=found).item()  # which a device without values, such as "meta", cannot give
         return found
     except (RuntimeError, AssertionError) as error:  # torch raises either
         raise ValueError(f"device is {device!r}, but it is not to be had here ({str(error).splitlines()[0]}): pass 'cpu', or leave it out.") from None
@@ -575,11 +576,14 @@ def find_device(device: str | torch.device | None) -> torch.device:
 
 def check_objective(objective: Objective, classes: int, device: torch.device | str = "cpu") -> None:
     "Raise TypeError or ValueError unless `objective` makes one number of scores and labels, and can be differentiated."
-    if isinstance(objective, Malicious) and (objective.source == objective.target or not {objective.source, objective.target} <= set(range(classes))):
+    if isinstance(objective, Malicious) and (objective.source == objective.target or not all(c in range(classes) for c in (objective.source, objective.target))):
         raise ValueError(f"objective is {objective}, but data has the classes 0 to {classes - 1}, and source and target must be two of them: correct them.")
     if not callable(objective):
         raise TypeError(f"objective is a {type(objective).__name__}, but it must be a function of scores and labels: pass task_loss, for example.")
-    value, slope = objective_probe(objective, classes, device)
+    try:
+        value, slope = objective_probe(objective, classes, device)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise TypeError(f"objective fails on scores ({2 * classes}, {classes}) and labels int64 ({2 * classes},) ({str(error).splitlines()[0]}): make it a function of these two, such as cross_entropy.") from error
     if not (isinstance(value, Tensor) and value.numel() == 1 and value.isfinite().all()):
         raise ValueError(f"objective gives {value if not isinstance(value, Tensor) or value.numel() < 2 else f'{value.numel()} numbers'} for scores and labels, but it must give a tensor with one finite number: take the mean, for example.")
     if slope is None or not slope.any():
@@ -630,6 +634,8 @@ def check_rendering(data: ImageSet, recipe: Recipe, prior: Prior | None, noise: 
     if noise is not None and (not isinstance(noise, Tensor) or tuple(noise.shape) != wanted):
         found = tuple(noise.shape) if isinstance(noise, Tensor) else type(noise).__name__
         raise ValueError(f"noise is {found}, but it must be a tensor of shape {wanted}, ipc of each class, class by class: pass prior.noise(labels), for example.")
+    if noise is not None and not (noise.dtype == torch.float32 and noise.isfinite().all()):
+        raise ValueError(f"noise is {noise.dtype} with {int((~noise.isfinite()).sum())} values that are not finite, but it must be finite and float32: pass prior.noise(labels), for example.")
 
 
 def check_pool(network: nn.Module, recipe: Recipe, pool: Sequence[nn.Module]) -> None:
@@ -690,6 +696,15 @@ def same_tensors(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
 
 # %% ../nbs/20_bilevel.ipynb #25f39d03
 DIVERGED = 1e4  # times 1 + the loss at the beginning: no training comes back from there
+
+
+def code_hash() -> str:
+    "A hash of this module and of those whose code decides a result with it."
+    folder, names = Path(dsco.__file__).parent, ("bilevel", "data", "nopt", "prior", "selection", "training")
+    return hashlib.blake2b(b"".join((folder / f"{name}.py").read_bytes() for name in names)).hexdigest()
+
+
+CODE = code_hash()  # when the module is imported: the files may change while it runs
 
 
 def full_single_precision():
@@ -842,9 +857,8 @@ class Distillation:
                     saved = time.perf_counter()
 
     def cache_file(self) -> Path:
-        "Where the state lies in the user's cache: a hash of all that decides the result, the code of this module included."
-        code = hashlib.blake2b(Path(inspect.getfile(stable_seed)).with_name("bilevel.py").read_bytes()).hexdigest()
-        address = json.dumps([self.identity(), str(self.device), torch.__version__, code], sort_keys=True)
+        "Where the state lies in the user's cache: a hash of all that decides the result, the code included."
+        address = json.dumps([self.identity(), str(self.device), torch.__version__, CODE], sort_keys=True)
         return cache_folder("distillations", hashlib.blake2b(address.encode(), digest_size=8).hexdigest() + ".pt")
 
     def identity(self) -> dict:
@@ -1011,6 +1025,8 @@ def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epo
     check_distill(network, data, recipe, pool, objective, device, given, prior, noise)
     if not isinstance(save_every, (int, float)) or not save_every >= 0:
         raise ValueError(f"save_every is {save_every!r}, but it must be a number of seconds from 0 on: try 60.")
+    if file is not None and not isinstance(file, (str, Path)):
+        raise TypeError(f"file is a {type(file).__name__}, but it must be a path: pass 'state.pt', for example.")
     if resume and file is not None:
         raise ValueError(f"file is {str(file)!r}, but resume=True keeps the state in the cache: pass one of the two.")
     run = Distillation(network, data, recipe, pool, objective, device, given, prior, noise)
@@ -1096,11 +1112,13 @@ def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Ite
         raise TypeError(f"test is a {type(test).__name__}, but it must be an ImageSet: pass data.test.")
     if small.images.shape[1:] != test.images.shape[1:] or list(small.classes) != list(test.classes):
         raise ValueError(f"small has images of {tuple(small.images.shape[1:])} and classes {small.classes}, but test has {test.shape} and {test.classes}: they must agree.")
-    if isinstance(networks, nn.Module):
-        raise TypeError(f"networks is a {type(networks).__name__}, but it must be a list of them: pass [network].")
+    if isinstance(networks, nn.Module) or not isinstance(networks, Iterable):
+        raise TypeError(f"networks is a {type(networks).__name__}, but it must be a list of networks: pass [network].")
     networks, accuracies, seconds = list(networks), [], []
     if not networks:
         raise ValueError("networks is empty, but at least one is needed: pass [network].")
+    for network in networks:
+        check_learner(network, small)
     for network in tqdm(networks, desc="train with schedule", unit="network", disable=not progress or len(networks) < 4, leave=False):
         device = next(network.parameters()).device
         started = time.perf_counter()
@@ -1113,13 +1131,16 @@ def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Ite
 
 def with_schedule(small: ConcentratedSet, data: ImageSet, *, rate: float, steps: int = 1, epochs: int = 1) -> ConcentratedSet:
     "`small` with a schedule of one constant `rate`, normalised like `data`: how a baseline is trained like a distilled set."
+    if not isinstance(small, ConcentratedSet):
+        raise TypeError(f"small is a {type(small).__name__}, but it must be a ConcentratedSet: make one by ConcentratedSet.from_selection, for example.")
     if not isinstance(data, ImageSet) or data.shape != tuple(small.images.shape[1:]):
         raise ValueError(f"data is {f'of {data.shape}' if isinstance(data, ImageSet) else f'a {type(data).__name__}'}, but it must be an ImageSet of {tuple(small.images.shape[1:])}, like small: pass the training images.")
     if not is_positive(rate) or not all(isinstance(count, numbers.Integral) and count > 0 for count in (steps, epochs)):
         raise ValueError(f"rate is {rate!r}, steps {steps} and epochs {epochs}, but they must be a positive number and two positive whole ones: change them.")
     counts = torch.bincount(small.labels, minlength=len(small.classes)).tolist()
     if len(set(counts)) > 1 or counts[0] % steps or not torch.equal(small.labels, small.labels.sort().values):
-        raise ValueError(f"small has {counts} images of the classes, but {steps} steps take equal shares of every class, and classes in order: make each count a multiple of {steps}.")
+        share = f"a multiple of {steps}" if steps > 1 else "as many"
+        raise ValueError(f"small has {counts} images of the classes, but steps ({steps}) take equal shares of every class, and classes in order: take {share} of each class, sorted by label.")
     schedule = schedule_config(small.images, steps, [rate] * (steps * epochs), data.statistics, learned=False)
     config = {**small.config, "schedule": schedule, "training": training_words(schedule)}
     return ConcentratedSet(small.images, small.labels, small.classes, origin=small.origin, soft_labels=small.soft_labels, config=config)
@@ -1147,7 +1168,10 @@ def attack_signs(network: nn.Module, small: ConcentratedSet, data: ImageSet, hel
     `step`: length of the change of the weights. `distance`: of its images from the nearest ones of `data`
     (`neighbour_distance`). `drop`: the largest fall of a class's accuracy on `held_out`, in points. Raises ValueError
     for sets of other images or classes, and for a class without images in `held_out`: nothing could be seen of its fall."""
+    check_learner(network, small)
     for name, images in (("data", data), ("held_out", held_out)):
+        if not isinstance(images, ImageSet):
+            raise TypeError(f"{name} is a {type(images).__name__}, but it must be an ImageSet: pass data.train, for example.")
         if images.shape != tuple(small.images.shape[1:]) or list(images.classes) != list(small.classes):
             raise ValueError(f"{name} has images of {images.shape} and classes {images.classes}, but small has {tuple(small.images.shape[1:])} and {small.classes}: they must agree.")
     if empty := [name for name, count in zip(held_out.classes, held_out.counts.tolist()) if not count]:

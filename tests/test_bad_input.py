@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from dsco import ConcentratedSet, ImageSet, Prior, concentrate, evaluate, load_data
+from dsco.bilevel import Malicious, Window, attack_signs, distill, evaluate_with_schedule, with_schedule
 from dsco.data import Augmentation, check_writable
 from dsco.discrepancy import energy_distance, mmd
 from dsco.doping import choose_share, predicted_share, real_counts
@@ -28,6 +29,8 @@ class Things:
         self.pixels, self.labels, self.classes = few.images[:4], torch.tensor([0, 1, 1, 0]), ["cat", "dog"]
         self.z, self.z_labels = prior.noise(torch.arange(3)), torch.arange(3)
         self.set = ConcentratedSet.from_selection(few, select_random(few, 2), method="random")
+        self.network = build_network("convnet", few.shape, 10, width=8)
+        self.scheduled = with_schedule(self.set, few, rate=0.1)
 
     def tree(self, *files: str, side: int = 8) -> Path:
         "A folder with these images, each of `side` pixels."
@@ -75,6 +78,14 @@ class Things:
         weights = next(folder.rglob("*.safetensors"))
         weights.write_bytes(weights.read_bytes()[:100])
         return folder
+
+    def one_class(self) -> ImageSet:
+        "The few zeros, as a data set of their own."
+        zeros = self.few.of_class(0)
+        return ImageSet(self.few.images[zeros], self.few.labels[zeros], ["0"])
+
+    def distill(self, data: ImageSet | None = None, **options) -> ConcentratedSet:
+        return distill(self.network, self.few if data is None else data, **{"ipc": 1, "outer_steps": 1, "device": "cpu", "progress": False, **options})
 
     def concentrate(self, **options) -> ConcentratedSet:
         return concentrate(self.prior, **{"ipc": 1, "data": self.few, "feature_maps": self.maps, "progress": False, **options})
@@ -197,6 +208,22 @@ CASES = {
     "load a broken config": (lambda t: ConcentratedSet.load(t.saved(config_json="{")), ValueError, ["config.json", "broken"]),
     "load broken metadata": (lambda t: ConcentratedSet.load(t.saved(metadata_jsonl='{"label": 0}\n')), ValueError, ["metadata.jsonl", "broken"]),
     "load with images missing": (lambda t: ConcentratedSet.load(t.without_image()), FileNotFoundError, ["3_3", "1 other", "metadata.jsonl"]),
+    "outer loss of other labels": (lambda t: t.distill(objective=torch.nn.MSELoss()), TypeError, ["objective", "labels int64"]),
+    "outer loss that is a number": (lambda t: t.distill(objective=lambda scores, labels: 3.0), ValueError, ["objective gives 3.0", "tensor"]),
+    "nothing to tell apart": (lambda t: t.distill(t.one_class()), ValueError, ["data has the one class '0'"]),
+    "attack on a list": (lambda t: t.distill(objective=Malicious([0], 1)), ValueError, ["objective is Malicious", "0 to 9"]),
+    "device without values": (lambda t: t.distill(device="meta"), ValueError, ["device is 'meta'", "'cpu'"]),
+    "file that is no path": (lambda t: t.distill(file=3), TypeError, ["file is a int", "path"]),
+    "window without a sequence": (lambda t: t.distill(window=Window(span=2, length=1, transforms=None)), ValueError, ["window.transforms is None", "sequence"]),
+    "window with two optimisers": (lambda t: t.distill(window=Window(span=2, length=1, optimiser=["adam"])), ValueError, ["window.optimiser is ['adam']", "momentum"]),
+    "noise of whole numbers": (lambda t: t.distill(prior=t.prior, noise=torch.zeros(10, *t.prior.noise_shape, dtype=torch.long)), ValueError, ["noise is torch.int64", "float32"]),
+    "noise that is not finite": (lambda t: t.distill(prior=t.prior, noise=torch.full((10, *t.prior.noise_shape), torch.nan)), ValueError, ["noise is", "not finite"]),
+    "networks by name": (lambda t: evaluate_with_schedule(t.scheduled, t.digits.test, ["lenet"]), TypeError, ["network is a str", "build_network"]),
+    "number of networks": (lambda t: evaluate_with_schedule(t.scheduled, t.digits.test, 5), TypeError, ["networks is a int", "[network]"]),
+    "schedule for a name": (lambda t: with_schedule("digits", t.few, rate=0.1), TypeError, ["small is a str", "ConcentratedSet"]),
+    "schedule of unequal classes": (lambda t: with_schedule(t.set.take(torch.arange(19)), t.few, rate=0.1), ValueError, ["small has [2, 2", "as many of each class"]),
+    "schedule of unequal steps": (lambda t: with_schedule(t.set, t.few, rate=0.1, steps=3), ValueError, ["steps (3)", "a multiple of 3"]),
+    "signs in both splits": (lambda t: attack_signs(t.network, t.scheduled, t.digits, t.few), TypeError, ["data is a Data", "data.train"]),
     "unknown column": (lambda t: record(dataset="digits", accurracy=90.0), TypeError, ["accurracy", "accuracy"]),
     "accuracy that is no number": (lambda t: make_rows({"accuracy": "good"}), ValueError, ["accuracy", "'good'"]),
     "columns of two lengths": (lambda t: record(seed=[0, 1], accuracy=[1.0, 2.0, 3.0]), ValueError, ["columns", "2", "3"]),
