@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -30,18 +31,18 @@ from .selection import select_random
 from .training import Evaluation, accuracy, batch_order, normalise
 
 # %% auto #0
-__all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'DRAWS', 'PENALTY', 'Objective', 'DIVERGED', 'CODE',
+__all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'BEGINNINGS', 'DRAWS', 'PENALTY', 'Objective', 'DIVERGED', 'CODE',
            'FlatNetwork', 'flatten_weights', 'load_weights', 'descent', 'momentum', 'adam', 'Course', 'mean_loss',
            'step_gradient', 'follow', 'unroll_gradient', 'CheckpointedStep', 'checkpoint_gradient', 'pull_back_rule',
            'adjoint_gradient', 'reset_weights', 'xavier_weights', 'redraw', 'weights_hash', 'through_bytes', 'Learned',
            'Schedule', 'inverse_softplus', 'Rendering', 'task_loss', 'Malicious', 'Window', 'is_positive', 'Recipe',
            'check_distill', 'find_device', 'check_objective', 'objective_probe', 'network_probe', 'check_given',
            'check_rendering', 'check_pool', 'check_scores', 'weight_shapes', 'used_buffers', 'same_tensors',
-           'code_hash', 'full_single_precision', 'Distillation', 'begin_learning', 'by_step', 'check_file',
-           'objective_name', 'final_loss', 'thin_history', 'by_class', 'pixels_hash', 'schedule_config',
-           'training_words', 'finished_set', 'distill', 'schedule_of', 'scheduled_course', 'check_learner',
-           'train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule', 'with_schedule',
-           'neighbour_distance', 'class_accuracies', 'attack_signs']
+           'code_hash', 'full_single_precision', 'Distillation', 'random_images', 'class_centres', 'begin_learning',
+           'by_step', 'check_file', 'objective_name', 'final_loss', 'thin_history', 'by_class', 'pixels_hash',
+           'schedule_config', 'training_words', 'finished_set', 'distill', 'schedule_of', 'scheduled_course',
+           'check_learner', 'train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule',
+           'with_schedule', 'neighbour_distance', 'class_accuracies', 'attack_signs']
 
 # %% ../nbs/20_bilevel.ipynb #7e6472b5
 class FlatNetwork:
@@ -253,6 +254,7 @@ GRADIENTS: dict[str, Callable] = {"unroll": unroll_gradient, "checkpoint": check
 
 # %% ../nbs/20_bilevel.ipynb #4729ca51
 INITS = ("fixed", "random", "pretrained_fixed", "pretrained_random")
+BEGINNINGS = ("noise", "real", "kmeans")
 
 
 def reset_weights(module: nn.Module) -> None:
@@ -519,9 +521,9 @@ class Recipe:
         for name, choices in (("init", INITS), ("gradient", GRADIENTS), ("draw", DRAWS)):
             if not isinstance(getattr(self, name), str) or getattr(self, name) not in choices:
                 raise ValueError(f"{name} is {getattr(self, name)!r}, but it must be one of {', '.join(choices)}: choose one.")
-        if not isinstance(self.images_from, str) or self.images_from not in ("noise", "real", "set"):
+        if not isinstance(self.images_from, str) or self.images_from not in (*BEGINNINGS, "set"):
             shown = repr(self.images_from) if isinstance(self.images_from, str) else f"a {type(self.images_from).__name__}"
-            raise ValueError(f"images_from is {shown}, but it must be 'noise', 'real' or a ConcentratedSet: pass one of these.")
+            raise ValueError(f"images_from is {shown}, but it must be {', '.join(map(repr, BEGINNINGS))} or a ConcentratedSet: pass one of these.")
         if self.prior is not None and self.images_from != "noise":
             raise ValueError(f"images_from is {self.images_from!r}, but with a prior the images begin as what it renders: leave it out, and pass their noise as noise=.")
         if self.prior is None and self.render_steps != Recipe.render_steps:
@@ -552,8 +554,8 @@ def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequ
         raise ValueError(f"network has frozen parameters ({frozen[0]}), but all of them are trained here: call network.requires_grad_().")
     if not isinstance(data, ImageSet):
         raise TypeError(f"data is a {type(data).__name__}, but it must be an ImageSet: pass load_data(...).train, for example.")
-    if recipe.images_from == "real" and recipe.ipc > int(data.counts.min()):
-        raise ValueError(f"ipc is {recipe.ipc}, but images_from='real' needs as many and a class has {int(data.counts.min())}: lower ipc, or begin from 'noise'.")
+    if recipe.images_from in ("real", "kmeans") and recipe.ipc > int(data.counts.min()):
+        raise ValueError(f"ipc is {recipe.ipc}, but images_from={recipe.images_from!r} needs as many and a class has {int(data.counts.min())}: lower ipc, or begin from 'noise'.")
     if len(data.classes) < 2:
         raise ValueError(f"data has the one class {data.classes[0]!r}, but there must be two to tell apart: add the images of another.")
     check_objective(objective, len(data.classes), device)
@@ -894,11 +896,26 @@ class Distillation:
         self.step, self.history, self.running_norm, self.seconds = (state[name] for name in ("step", "history", "running_norm", "seconds"))
 
 
+def random_images(data: ImageSet, ipc: int, *, seed: int = 0) -> Tensor:
+    "Random images of each class, uint8 (ipc · classes, C, H, W), class by class."
+    return data.images[select_random(data, ipc, seed=seed)]
+
+
+def class_centres(data: ImageSet, ipc: int, *, seed: int = 0) -> Tensor:
+    "Centres of k-means among the pixels of each class, uint8 (ipc · classes, C, H, W), class by class; with `ipc` 1, the class means."
+    from sklearn.cluster import KMeans  # slow to import, and not always needed
+
+    pixels = [data.images[data.of_class(c)].flatten(1).float().numpy() for c in range(len(data.classes))]
+    found = [KMeans(ipc, n_init=1, random_state=seed).fit(rows).cluster_centers_ for rows in pixels]
+    return torch.from_numpy(np.concatenate(found)).round().clamp(0, 255).to(torch.uint8).view(-1, *data.shape)
+
+
 def begin_learning(data: ImageSet, recipe: Recipe, device: torch.device, given: ConcentratedSet | None = None) -> Learned:
     "The variables before the first outer step; the images are those of `given` where there is one."
     count, per_step = len(data.classes), recipe.ipc // recipe.steps
     if recipe.images_from != "noise":
-        chosen = data.images[select_random(data, recipe.ipc, seed=recipe.seed)] if given is None else given.images
+        begun = class_centres if recipe.images_from == "kmeans" else random_images
+        chosen = begun(data, recipe.ipc, seed=recipe.seed) if given is None else given.images
         images = by_step(to_float(chosen), count, recipe.steps)
     else:
         noise = torch.randn(recipe.steps, count * per_step, *data.shape, generator=torch.Generator().manual_seed(stable_seed(recipe.seed, "bilevel", "images")))
@@ -1009,7 +1026,8 @@ def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epo
     starts: "fixed" (the weights of `network`; the default without a window), "random" (fresh weights by `draw`, "default" or "xavier"; the default with one),
     "pretrained_fixed" or "pretrained_random" (the networks in `pool`); `networks` starts are averaged. `gradient`: "adjoint",
     "checkpoint" or "unroll". `objective(scores, labels)`: the outer loss, on `batch_size` real images. `outer_lr`: of
-    Adam, halved `halvings` times. `images_from`: they begin as "noise", as random "real" images, or as those of a set. `prior`: learn the noise
+    Adam, halved `halvings` times. `images_from`: they begin as "noise", as random "real" images, as centres of
+    "kmeans" among the pixels of each class, or as those of a set. `prior`: learn the noise
     that it renders in `render_steps` calls, and not pixels; it begins as Gaussian, or as `noise` (ipc · classes, *prior.noise_shape), class by class. `clip`: keep the gradient below so
     many times (above 1) its running mean, None for never. `file`: save the state there every `save_every` seconds and resume
     from it; `resume` does so in the user's cache, addressed by all that decides the result. `network` is not changed. Raises TypeError or ValueError, naming the argument, before any work, and

@@ -123,7 +123,7 @@ def add_distill(commands) -> None:
     parser.add_argument("--outer-steps", type=positive(int), default=1000, metavar="N", help="updates of the images (default: 1000)")
     parser.add_argument("--outer-lr", type=positive(float), metavar="R", help="rate of these updates (default: 0.01)")
     parser.add_argument("--inner-lr", type=positive(float), metavar="R", help="rate of the training on the images; without --window only the first value of those that are learned")
-    parser.add_argument("--images-from", choices=("noise", "real"), help="what the images begin as (default: noise; with --window, real ones)")
+    parser.add_argument("--images-from", choices=("noise", "real", "kmeans"), help="what the images begin as (default: noise; with --window, real ones)")
     parser.add_argument("--soft-labels", action="store_true", help="learn the labels, too")
     parser.set_defaults(work=run_distill)
 
