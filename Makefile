@@ -5,6 +5,8 @@ EXTRAS := .[notebooks,dev]
 
 # This environment's own kernel, even where another one named python3 is registered.
 export JUPYTER_PATH := $(CURDIR)/.venv/share/jupyter
+# Without bytecode every process would compile torch anew, for ten seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo cpu gpu test lab env export clean
 
