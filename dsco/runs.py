@@ -38,11 +38,11 @@ from .records import METHOD_COLOURS, METHODS, Run, metric, project_root, read_ro
 # %% auto #0
 __all__ = ['LAUNCHER', 'KEEP_MEMORY', 'LARGEST', 'FINISHING', 'read_cells', 'code_cells', 'default_parameters', 'literal',
            'RunSpec', 'profiles', 'load_profile', 'read_spec', 'check_spec', 'in_order', 'digest', 'code_only',
-           'package_modules', 'asks_package', 'imported', 'named_in_init', 'modules_used', 'fingerprints', 'changes',
-           'RunStatus', 'run_folder', 'read_record', 'lost', 'status', 'RunError', 'on_gpu', 'environment', 'execute',
-           'failure', 'plain_traceback', 'scrub', 'scrub_output', 'tidy_notebook', 'versions', 'device', 'git_commit',
-           'make_record', 'replace_text', 'finish', 'renew_prose', 'move_figures', 'locked', 'with_needs', 'run_one',
-           'side_by_side', 'reproduce', 'render_readme']
+           'package_modules', 'asks_package', 'imported_names', 'imported', 'named_in_init', 'modules_used',
+           'fingerprints', 'changes', 'RunStatus', 'run_folder', 'read_record', 'lost', 'status', 'RunError', 'on_gpu',
+           'environment', 'execute', 'failure', 'plain_traceback', 'scrub', 'scrub_output', 'tidy_notebook', 'versions',
+           'device', 'git_commit', 'make_record', 'replace_text', 'finish', 'renew_prose', 'move_figures', 'locked',
+           'with_needs', 'run_one', 'side_by_side', 'reproduce', 'render_readme']
 
 # %% ../nbs/60_runs.ipynb #ecc08c0b
 def read_cells(path: Path) -> list[dict]:
@@ -153,6 +153,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+@cache  # every run of a profile asks it of the same modules
 def code_only(source: str) -> str:
     "Python source without comments and docstrings, and without the lines they leave empty."
     lines = source.split("\n")
@@ -181,20 +182,24 @@ def asks_package(source: str) -> bool:
                for node in ast.walk(ast.parse(source)))
 
 
-def imported(source: str, modules: Iterable[str]) -> set[str]:
-    "Which of the `modules` of dsco a source imports; `__init__` where it imports from the package itself."
-    found = set()
+@cache
+def imported_names(source: str) -> frozenset[str]:
+    "The dotted names that a source imports, without `dsco` alone where it takes nothing from it."
+    names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom):
             # The package is flat, so a relative import always starts from dsco.
             start = ".".join(filter(None, ["dsco" if node.level else "", node.module]))
-            names = [f"{start}.{alias.name}" for alias in node.names]
-        else:
-            names = [alias.name for alias in node.names if alias.name != "dsco" or asks_package(source)] if isinstance(node, ast.Import) else []
-        for package, second in (f"{name}.".split(".")[:2] for name in names):
-            if package == "dsco":
-                found.add(second if second in modules else "__init__")
-    return found
+            names |= {f"{start}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names if alias.name != "dsco" or asks_package(source)}
+    return frozenset(names)
+
+
+def imported(source: str, modules: Iterable[str]) -> set[str]:
+    "Which of the `modules` of dsco a source imports; `__init__` where it imports from the package itself."
+    parts = (f"{name}.".split(".")[:2] for name in imported_names(source))
+    return {second if second in modules else "__init__" for package, second in parts if package == "dsco"}
 
 
 def named_in_init(source: str, modules: Iterable[str]) -> set[str]:
