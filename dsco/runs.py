@@ -361,7 +361,7 @@ def failure(spec: RunSpec, run: Run, output: Path, log: Path) -> RunError:
         partial = run_folder(run.profile, Path(run.root)) / f"{spec.name}.partial.ipynb"
         os.replace(output, partial)
         kept = f" Its notebook so far is {partial.relative_to(run.root)}."
-    return RunError(f"run {spec.name} stopped {where}: {tail[-1] if tail else 'no message'}.{kept}")
+    return RunError(f"run {spec.name} stopped {where}: {(tail[-1] if tail else 'no message').rstrip('.')}.{kept}")
 
 
 def plain_traceback(error: dict) -> list[str]:
