@@ -269,8 +269,8 @@ def run_plan(words: argparse.Namespace) -> None:
     prior = find_prior(words, train)
     made = plan(prior, train, words.budgets, pilot=words.pilot, guidance=words.guidance, protocol=words.protocol, seeds=words.seeds, seed=words.seed)
     if words.json:
-        crossing = made.crossing if math.isfinite(made.crossing) else None
-        print(json.dumps({"data": words.data, "delta2": made.floor.delta2, "spread": made.floor.spread, "weights": made.curve.weights, "crossing": crossing,
+        crossing, *ends = (n if math.isfinite(n) else None for n in (made.crossing, *made.crossing_interval))
+        print(json.dumps({"data": words.data, "delta2": made.floor.delta2, "spread": made.floor.spread, "weights": made.curve.weights, "crossing": crossing, "crossing_interval": ends,
                           "pays_until": crossing if crossing is None else crossing / 2, "forecasts": [asdict(f) for f in made.forecasts]}))
     else:
         print(made)

@@ -207,6 +207,17 @@ class Plan:
         return max(self.floor.crossing(*self.curve.weights), 0.0)
 
     @property
+    def crossing_interval(self) -> tuple[float, float]:
+        "95 % interval of `crossing`, to first order in logarithms: the fit of κ and λ, and the jackknife of the floor; (0, inf) where a part of it has no crossing."
+        weights, scatter = self.curve.weights, self.curve.weights[1] * self.floor.spread
+        folds = np.array([Floor(*fold, self.floor.folds).crossing(*weights) for fold in self.floor.folds])
+        if not 0 < self.crossing < np.inf or not np.isfinite(folds).all() or folds.min() <= 0:
+            return 0.0, float("inf")
+        gradient = np.array([-1.0, -scatter / (1 - scatter)])  # of log n* in log κ and log λ
+        margin = np.hypot(self.curve.quantile * np.sqrt(gradient @ self.curve.cov[2:, 2:] @ gradient), jackknife(np.log(folds)))
+        return float(self.crossing * np.exp(-margin)), float(self.crossing * np.exp(margin))
+
+    @property
     def pays_until(self) -> float:
         "n*/2: synthetic images of each class after which the next image should be a real one."
         return self.crossing / 2
@@ -229,7 +240,9 @@ class Plan:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        stop = f"the first {self.pays_until:.1f} synthetic images of a class pay; sets of real images overtake at {self.crossing:.1f}" if self.crossing else "random samples never pay: they scatter more than real images"
+        low, high = self.crossing_interval
+        stop = (f"the first {self.pays_until:.1f} ({low / 2:.1f} to {high / 2:.1f}) synthetic images of a class pay; sets of real images overtake at {self.crossing:.1f} ({low:.1f} to {high:.1f})" if self.crossing
+                else "random samples never pay: they scatter more than real images")
         return f"Plan from {len(self.pilot)} networks: δ² = {self.floor.delta2:.3f}, c_g² = {self.floor.spread:.2f} c_p², κ = {self.curve.weights[0]:.2f}, λ = {self.curve.weights[1]:.2f}; {stop}.\n{self.table()}"
 
     def _repr_markdown_(self) -> str:

@@ -130,7 +130,10 @@ def test_help_is_fast():
 def test_plan_forecasts_every_mixture(tmp_path):
     done = dsco(*"plan --data digits --budgets 2,20 --steps 20 --pilot 1 --seeds 3 --json".split(), DSCO_CACHE=str(tmp_path / "cache"))
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)["forecasts"]
+    made = json.loads(done.stdout)
+    low, high = made["crossing_interval"]
+    assert (low or 0) <= made["crossing"] and (high is None or made["crossing"] <= high)
+    found = made["forecasts"]
     assert {(f["ipc"], f["share"]) for f in found} == {(2, share) for share in (0, 0.5, 1)} | {(20, share) for share in (0, 0.25, 0.5, 0.75, 1)}
     assert all(0 <= f["low"] <= f["accuracy"] <= f["high"] <= 100 and f["discrepancy"] > 0 for f in found)
     real = {f["ipc"]: f["accuracy"] for f in found if f["share"] == 1}
