@@ -177,8 +177,8 @@ def package_modules(root: Path) -> dict[str, Path]:
 
 
 def asks_package(source: str) -> bool:
-    "Whether a source takes anything but the version from the name `dsco`."
-    return any(isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "dsco" and node.attr != "__version__"
+    "Whether a source takes anything from the name `dsco` but its version, its folder and the like (names with two underscores)."
+    return any(isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "dsco" and not node.attr.startswith("__")
                for node in ast.walk(ast.parse(source)))
 
 
@@ -235,11 +235,11 @@ def fingerprints(specs: dict[str, RunSpec], root: Path) -> dict[str, dict]:
 
 
 def changes(old: dict, new: dict) -> list[str]:
-    "What differs between two fingerprints of a run, in words."
+    "What differs between two fingerprints of a run, in words. A module that is no longer used counts only by what has changed with it."
     said = ["its code cells have changed"] if old["cells"] != new["cells"] else []
     for kind, words in (("parameters", "parameter {}"), ("modules", "module dsco.{}"), ("needs", "{}, which it needs,")):
         before, after = (json.loads(json.dumps(part[kind], default=str)) for part in (old, new))
-        said += [words.format(name) + " has changed" for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
+        said += [words.format(name) + " has changed" for name in sorted(after if kind == "modules" else before.keys() | after.keys()) if before.get(name) != after.get(name)]
     return said
 
 # %% ../nbs/60_runs.ipynb #6b557e0b
