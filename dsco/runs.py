@@ -36,13 +36,14 @@ import dsco
 from .records import METHOD_COLOURS, METHODS, Run, metric, project_root, read_rows, record, results, save_figure, staged, style, summarise, table, write_rows
 
 # %% auto #0
-__all__ = ['LAUNCHER', 'KEEP_MEMORY', 'LARGEST', 'FINISHING', 'read_cells', 'code_cells', 'default_parameters', 'literal',
-           'RunSpec', 'profiles', 'load_profile', 'read_spec', 'check_spec', 'in_order', 'digest', 'code_only',
-           'package_modules', 'asks_package', 'imported_names', 'imported', 'named_in_init', 'modules_used',
-           'fingerprints', 'changes', 'RunStatus', 'run_folder', 'read_record', 'lost', 'status', 'RunError', 'on_gpu',
-           'environment', 'execute', 'failure', 'plain_traceback', 'scrub', 'scrub_output', 'tidy_notebook', 'versions',
-           'device', 'git_commit', 'make_record', 'replace_text', 'finish', 'renew_prose', 'move_figures', 'locked',
-           'with_needs', 'run_one', 'side_by_side', 'reproduce', 'render_readme']
+__all__ = ['CHECK', 'LAUNCHER', 'KEEP_MEMORY', 'LARGEST', 'FINISHING', 'read_cells', 'code_cells', 'default_parameters',
+           'literal', 'RunSpec', 'profiles', 'load_profile', 'read_spec', 'check_spec', 'in_order', 'digest',
+           'decides_nothing', 'is_docstring', 'code_only', 'package_modules', 'asks_package', 'imported_names',
+           'imported', 'named_in_init', 'modules_used', 'fingerprints', 'changes', 'RunStatus', 'run_folder',
+           'read_record', 'lost', 'status', 'RunError', 'on_gpu', 'environment', 'execute', 'failure',
+           'plain_traceback', 'scrub', 'scrub_output', 'tidy_notebook', 'versions', 'device', 'git_commit',
+           'make_record', 'replace_text', 'finish', 'renew_prose', 'move_figures', 'locked', 'with_needs', 'run_one',
+           'side_by_side', 'reproduce', 'render_readme']
 
 # %% ../nbs/60_runs.ipynb #ecc08c0b
 def read_cells(path: Path) -> list[dict]:
@@ -153,21 +154,43 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+CHECK = r"check(_\w+)?"
+
+
+def decides_nothing(node: ast.AST) -> bool:
+    "Whether no result depends on a statement: a function `check` or `check_…` declared to return None, a bare call of such a name, or `__all__`."
+    if isinstance(node, ast.FunctionDef):
+        return bool(re.fullmatch(CHECK, node.name)) and isinstance(node.returns, ast.Constant) and node.returns.value is None
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        called = node.value.func
+        return bool(re.fullmatch(CHECK, getattr(called, "attr", getattr(called, "id", ""))))
+    return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+
+
+def is_docstring(node: ast.AST) -> bool:
+    "Whether a statement is nothing but a string."
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
 @cache  # every run of a profile asks it of the same modules
 def code_only(source: str) -> str:
-    "Python source without comments and docstrings, and without the lines they leave empty."
+    "Python source without comments, docstrings and checks, and without blank lines outside of strings."
+    source = source.strip("\n")
     lines = source.split("\n")
-    kept = list(lines)
+    kept: list[str | None] = list(lines)
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
-            kept[row - 1] = lines[row - 1][:column].rstrip()
+            kept[row - 1] = lines[row - 1][:column].rstrip() or None
+        elif token.type == tokenize.NL and not token.line.strip():
+            kept[token.start[0] - 1] = None
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and ast.get_docstring(node, clean=False) is not None:
-            text = node.body[0]
-            if not lines[text.lineno - 1][: text.col_offset].strip():
-                kept[text.lineno - 1 : text.end_lineno] = [""] * (text.end_lineno - text.lineno + 1)
-    return "\n".join(new for old, new in zip(lines, kept) if new or not old)
+        if decides_nothing(node) or is_docstring(node):
+            first = min(part.lineno for part in (node, *getattr(node, "decorator_list", [])))
+            if not lines[first - 1][: node.col_offset].strip() and not (kept[node.end_lineno - 1] or "")[len(lines[node.end_lineno - 1].encode()[: node.end_col_offset].decode()) :].strip():
+                kept[first - 1 : node.end_lineno] = [None] * (node.end_lineno - first + 1)
+    return "\n".join(line for line in kept if line is not None)
+
 
 # %% ../nbs/60_runs.ipynb #e8e6e1ae
 def package_modules(root: Path) -> dict[str, Path]:
