@@ -239,7 +239,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(done, tmp_path):
 def test_failed_run_keeps_what_was_there(done, capsys):
     before = outcome(done)
     write_notebook(done / "nbs/second.ipynb", [*SECOND[:2], "raise ValueError('no luck.')"])
-    with pytest.raises(RunError, match="run second stopped in cell .*no luck\. Its notebook so far is .*second.partial.ipynb"):
+    with pytest.raises(RunError, match=r"run second stopped in cell .*no luck\. Its notebook so far is .*second.partial.ipynb"):
         reproduce("tiny", root=done)
     assert "no luck" in capsys.readouterr().err
     (done / "papermill_runs/tiny/second.partial.ipynb").unlink()
