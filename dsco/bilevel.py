@@ -32,17 +32,19 @@ from .training import Evaluation, accuracy, batch_order, normalise
 
 # %% auto #0
 __all__ = ['State', 'RULES', 'OuterLoss', 'GRADIENTS', 'INITS', 'BEGINNINGS', 'DRAWS', 'PENALTY', 'Objective', 'DIVERGED', 'CODE',
-           'FlatNetwork', 'flatten_weights', 'load_weights', 'descent', 'momentum', 'adam', 'Course', 'mean_loss',
-           'step_gradient', 'follow', 'unroll_gradient', 'CheckpointedStep', 'checkpoint_gradient', 'pull_back_rule',
-           'adjoint_gradient', 'reset_weights', 'xavier_weights', 'redraw', 'weights_hash', 'through_bytes', 'Learned',
-           'Schedule', 'inverse_softplus', 'Rendering', 'task_loss', 'Malicious', 'Window', 'is_positive', 'Recipe',
-           'check_distill', 'find_device', 'check_objective', 'objective_probe', 'network_probe', 'check_given',
-           'check_rendering', 'check_pool', 'check_scores', 'weight_shapes', 'used_buffers', 'same_tensors',
+           'FlatNetwork', 'flatten_weights', 'check_weights', 'load_weights', 'descent', 'momentum', 'adam', 'Course',
+           'mean_loss', 'step_gradient', 'follow', 'unroll_gradient', 'CheckpointedStep', 'checkpoint_gradient',
+           'pull_back_rule', 'adjoint_gradient', 'reset_weights', 'xavier_weights', 'check_redraw', 'redraw',
+           'weights_hash', 'through_bytes', 'Learned', 'Schedule', 'inverse_softplus', 'Rendering', 'task_loss',
+           'Malicious', 'Window', 'is_positive', 'check_whole', 'check_rate', 'Recipe', 'check_distill', 'find_device',
+           'check_objective', 'objective_probe', 'network_probe', 'check_given', 'check_rendering',
+           'check_finite_weights', 'check_pool', 'check_scores', 'weight_shapes', 'used_buffers', 'same_tensors',
            'code_hash', 'full_single_precision', 'Distillation', 'random_images', 'class_centres', 'begin_learning',
-           'by_step', 'check_file', 'objective_name', 'final_loss', 'thin_history', 'by_class', 'pixels_hash',
-           'schedule_config', 'training_words', 'finished_set', 'distill', 'schedule_of', 'scheduled_course',
-           'check_learner', 'train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule',
-           'with_schedule', 'neighbour_distance', 'class_accuracies', 'attack_signs']
+           'by_step', 'check_file', 'check_request', 'check_state', 'objective_name', 'final_loss', 'thin_history',
+           'by_class', 'pixels_hash', 'schedule_config', 'training_words', 'finished_set', 'distill', 'check_schedule',
+           'schedule_of', 'scheduled_course', 'check_learner', 'check_alike', 'train_with_schedule',
+           'measure_running_averages', 'evaluate_with_schedule', 'check_constant', 'with_schedule',
+           'check_images_alike', 'neighbour_distance', 'check_class_images', 'class_accuracies', 'attack_signs']
 
 # %% ../nbs/20_bilevel.ipynb #7e6472b5
 class FlatNetwork:
@@ -76,8 +78,18 @@ def flatten_weights(network: nn.Module) -> Tensor:
     return torch.cat([p.detach().flatten() for p in network.parameters()])
 
 
+def check_weights(network: nn.Module, theta: Tensor) -> None:
+    "Raise TypeError or ValueError unless `theta` holds all parameters of `network`, in their precision."
+    if not isinstance(network, nn.Module) or not isinstance(theta, Tensor):
+        raise TypeError(f"network is a {type(network).__name__} and theta a {type(theta).__name__}, but they must be a torch module and a tensor: pass flatten_weights(other), for example.")
+    count, kinds = sum(p.numel() for p in network.parameters()), {p.dtype for p in network.parameters()}
+    if tuple(theta.shape) != (count,) or theta.dtype not in kinds:
+        raise ValueError(f"theta has shape {tuple(theta.shape)} and {theta.dtype}, but network has {count} parameters of {', '.join(map(str, kinds))}: pass the weights of a network like it.")
+
+
 def load_weights(network: nn.Module, theta: Tensor) -> nn.Module:
-    "Write the vector `theta` (P,) into the parameters of `network`, in place."
+    "Write the vector `theta` (P,) into the parameters of `network`, in place. Raises TypeError or ValueError, before anything is written, for other weights."
+    check_weights(network, theta)
     nn.utils.vector_to_parameters(theta.detach().clone().to(next(network.parameters()).device), network.parameters())
     return network
 
@@ -136,6 +148,15 @@ class Course:
         "The state before the first step: zeros like `theta`."
         return tuple(torch.zeros_like(theta) for _ in range(RULES[self.rule][1]))
 
+    def check(self) -> None:
+        "Raise ValueError for a rule that is unknown, a batch that is not there, or another number of rates than of steps."
+        if self.rule not in RULES:
+            raise ValueError(f"course.rule is {self.rule!r}, but it must be one of {', '.join(RULES)}: choose one.")
+        if len(self.x) != len(self.y) or not all(0 <= k < len(self.x) for k in self.order):
+            raise ValueError(f"course.order is {self.order}, but there are {len(self.x)} batches of images and {len(self.y)} of labels: name batches from 0 on.")
+        if len(self.rates) != len(self.order) or self.first < 0:
+            raise ValueError(f"course.rates has {len(self.rates)} rates and course.first is {self.first}, but there are {len(self.order)} steps, counted from 0: give one rate a step.")
+
     def detached(self) -> Course:
         "The same course with leaves of its own, cut off from what they were computed from."
         def leaf(t: Tensor) -> Tensor:
@@ -160,6 +181,7 @@ def step_gradient(net: FlatNetwork, theta: Tensor, x: Tensor, y: Tensor, *, crea
 @torch.no_grad()
 def follow(net: FlatNetwork, course: Course, theta: Tensor, state: State | None = None, *, keep: list | None = None) -> tuple[Tensor, State]:
     "Weights (m, P) and state after the course, without a graph; (θ, state) before each step is appended to `keep`."
+    course.check()
     state = course.begin(theta) if state is None else state
     for k in range(len(course.order)):
         if keep is not None:
@@ -176,6 +198,7 @@ def unroll_gradient(net: FlatNetwork, course: Course, theta: Tensor, state: Stat
     """L(θ_K) and its gradient in `course.leaves`, by one graph through all steps.
 
     `theta` (m, P), `state`: before the first step, constants. `outer_loss`: weights (m, P) to a scalar."""
+    course.check()
     course = course.detached()
     theta = theta.detach().requires_grad_()
     for k in range(len(course.order)):
@@ -205,6 +228,7 @@ class CheckpointedStep(torch.autograd.Function):
 
 def checkpoint_gradient(net: FlatNetwork, course: Course, theta: Tensor, state: State, outer_loss: OuterLoss) -> tuple[Tensor, list[Tensor]]:
     "As `unroll_gradient`, with the graph of one step at a time: the others keep their inputs only."
+    course.check()
     course = course.detached()
     theta = theta.detach().requires_grad_()
 
@@ -275,10 +299,22 @@ def xavier_weights(module: nn.Module) -> None:
 DRAWS: dict[str, Callable[[nn.Module], None]] = {"default": reset_weights, "xavier": xavier_weights}
 
 
+def check_redraw(network: nn.Module, seed: int, draw: str) -> None:
+    "Raise TypeError or ValueError for what is no network, no seed or no name."
+    if not isinstance(network, nn.Module):
+        raise TypeError(f"network is a {type(network).__name__}, but it must be a torch module: try build_network('lenet', (1, 28, 28), 10).")
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= seed < 2**63:
+        raise ValueError(f"seed is {seed!r}, but it must be a whole number from 0 to 2^63 - 1: pass 0, for example.")
+    if not isinstance(draw, str):
+        raise ValueError(f"draw is {draw!r}, but it must be one of {', '.join(DRAWS)}: choose one.")
+
+
 def redraw(network: nn.Module, seed: int, *, draw: str = "default") -> nn.Module:
     """A copy of `network` on the CPU with new weights that depend on `seed` alone.
 
-    Raises ValueError for an unknown `draw` and for a layer that cannot reset its own parameters."""
+    `seed`: 0 to 2⁶³ − 1. `draw`: "default" (each layer's own) or "xavier". Raises TypeError for what is no network,
+    ValueError for another `seed` or `draw` and for a layer that cannot reset its own parameters."""
+    check_redraw(network, seed, draw)
     if draw not in DRAWS:
         raise ValueError(f"draw is {draw!r}, but it must be one of {', '.join(DRAWS)}: choose one.")
     if stuck := [type(m).__name__ for m in network.modules() if any(True for _ in m.parameters(recurse=False)) and not hasattr(m, "reset_parameters")]:
@@ -450,22 +486,35 @@ class Window:
     def check(self) -> None:
         "Raise ValueError, naming the field, for a value out of range."
         for name in ("span", "length", "batch_size"):
-            if not isinstance(getattr(self, name), numbers.Integral):
-                raise ValueError(f"window.{name} is {getattr(self, name)!r}, but it must be a whole number: leave out the fraction.")
+            check_whole(f"window.{name}", getattr(self, name), 1)
+        check_rate("window.lr", self.lr)
         if not 1 <= self.length <= self.span:
             raise ValueError(f"window.length is {self.length}, but it must lie between 1 and window.span ({self.span}): lower it or raise the span.")
         if not isinstance(self.optimiser, str) or self.optimiser not in RULES:
             raise ValueError(f"window.optimiser is {self.optimiser!r}, but it must be one of {', '.join(RULES)}: choose one.")
-        if not is_positive(self.lr) or self.batch_size < 1:
-            raise ValueError(f"window.lr is {self.lr!r} and window.batch_size {self.batch_size}, but both must be positive and finite: change them.")
         if isinstance(self.transforms, str) or not isinstance(self.transforms, Sequence):
             raise ValueError(f"window.transforms is {self.transforms!r}, but it must be a sequence of names: pass ('flip',), for example, or () for none.")
-        Augmentation(self.transforms)
+        try:
+            Augmentation(self.transforms)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"window.transforms is {self.transforms!r}, but not all of these are transformations ({str(error).rstrip('.')}): correct the names.") from None
 
 
 def is_positive(value: object) -> bool:
     "Whether `value` is a finite positive number."
     return isinstance(value, numbers.Real) and 0 < value < math.inf
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    "Raise ValueError unless `value` is a Python int of at least `least`; True is none, and numpy's cannot be kept in a config."
+    if type(value) is not int or value < least:
+        raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least {least}, as Python's int: change it.")
+
+
+def check_rate(name: str, value: object) -> None:
+    "Raise ValueError unless `value` is a Python number that is a rate: beyond these bounds single precision makes 0 or infinity of it, and numpy's float32 cannot be kept in a config."
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1e-12 <= value <= 1e30:
+        raise ValueError(f"{name} is {value!r}, but it must be a positive number, from 1e-12 to 1e30, as Python's float: change it.")
 
 # %% ../nbs/20_bilevel.ipynb #7bc2231c
 @dataclass(frozen=True)
@@ -507,16 +556,13 @@ class Recipe:
         if self.window is not None and not isinstance(self.window, Window):
             raise ValueError(f"window is {self.window!r}, but it must be a Window: try Window(span=200, length=60).")
         for name, least in (("ipc", 1), ("steps", 1), ("epochs", 1), ("outer_steps", 1), ("halvings", 0), ("batch_size", 1), ("networks", 1), ("render_steps", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least {least}: change it.")
+            check_whole(name, getattr(self, name), least)
         if not isinstance(self.seed, int) or not isinstance(self.soft_labels, bool):
             raise ValueError(f"seed is {self.seed!r} and soft_labels {self.soft_labels!r}, but they must be a whole number, and True or False: change them.")
         for name in ("outer_lr", "inner_lr"):
-            if not is_positive(getattr(self, name)):
-                raise ValueError(f"{name} is {getattr(self, name)!r}, but it must be a positive number: change it.")
+            check_rate(name, getattr(self, name))
         # At 1 or below the limit could only fall, and with it every later step.
-        if self.clip is not None and not (is_positive(self.clip) and self.clip > 1):
+        if self.clip is not None and not (isinstance(self.clip, (int, float)) and 1 < self.clip < math.inf):
             raise ValueError(f"clip is {self.clip!r}, but it must be a number above 1, or None: try 2.")
         for name, choices in (("init", INITS), ("gradient", GRADIENTS), ("draw", DRAWS)):
             if not isinstance(getattr(self, name), str) or getattr(self, name) not in choices:
@@ -552,8 +598,11 @@ def check_distill(network: nn.Module, data: ImageSet, recipe: Recipe, pool: Sequ
         raise ValueError(f"network has a parameter without a shape ({lazy[0]}): call it once on images like those of data.")
     if frozen := [name for name, p in network.named_parameters() if not p.requires_grad]:
         raise ValueError(f"network has frozen parameters ({frozen[0]}), but all of them are trained here: call network.requires_grad_().")
+    check_finite_weights("network", network)
     if not isinstance(data, ImageSet):
         raise TypeError(f"data is a {type(data).__name__}, but it must be an ImageSet: pass load_data(...).train, for example.")
+    if empty := [name for name, count in zip(data.classes, data.counts.tolist()) if not count]:
+        raise ValueError(f"data has no image of class {empty[0]!r}, but images of every class are learned: add some, or leave the class out of data.classes.")
     if recipe.images_from in ("real", "kmeans") and recipe.ipc > int(data.counts.min()):
         raise ValueError(f"ipc is {recipe.ipc}, but images_from={recipe.images_from!r} needs as many and a class has {int(data.counts.min())}: lower ipc, or begin from 'noise'.")
     if len(data.classes) < 2:
@@ -578,7 +627,7 @@ def find_device(device: str | torch.device | None) -> torch.device:
 
 def check_objective(objective: Objective, classes: int, device: torch.device | str = "cpu") -> None:
     "Raise TypeError or ValueError unless `objective` makes one number of scores and labels, and can be differentiated."
-    if isinstance(objective, Malicious) and (objective.source == objective.target or not all(c in range(classes) for c in (objective.source, objective.target))):
+    if isinstance(objective, Malicious) and (objective.source == objective.target or not all(type(c) is int for c in (objective.source, objective.target)) or not all(c in range(classes) for c in (objective.source, objective.target))):
         raise ValueError(f"objective is {objective}, but data has the classes 0 to {classes - 1}, and source and target must be two of them: correct them.")
     if not callable(objective):
         raise TypeError(f"objective is a {type(objective).__name__}, but it must be a function of scores and labels: pass task_loss, for example.")
@@ -640,6 +689,12 @@ def check_rendering(data: ImageSet, recipe: Recipe, prior: Prior | None, noise: 
         raise ValueError(f"noise is {noise.dtype} with {int((~noise.isfinite()).sum())} values that are not finite, but it must be finite and float32: pass prior.noise(labels), for example.")
 
 
+def check_finite_weights(name: str, network: nn.Module) -> None:
+    "Raise ValueError for a weight that is infinite or no number."
+    if broken := [part for part, p in network.named_parameters() if not p.isfinite().all()]:
+        raise ValueError(f"{name} has values in {broken[0]} that are not finite, so that no training can begin there: build it anew.")
+
+
 def check_pool(network: nn.Module, recipe: Recipe, pool: Sequence[nn.Module]) -> None:
     "Raise TypeError or ValueError unless `pool` has the networks that `init` needs."
     if not isinstance(pool, Sequence) or not all(isinstance(other, nn.Module) for other in pool):
@@ -652,6 +707,8 @@ def check_pool(network: nn.Module, recipe: Recipe, pool: Sequence[nn.Module]) ->
         raise ValueError(f"pool has {len(pool)} networks, but init='pretrained_random' draws {recipe.networks} of at least 2: add some.")
     if odd := [i for i, other in enumerate(pool) if weight_shapes(other) != weight_shapes(network)]:
         raise ValueError(f"pool[{odd[0]}] has parameters of other shapes than network: all must have one architecture.")
+    for i, other in enumerate(pool):
+        check_finite_weights(f"pool[{i}]", other)
     own = used_buffers(network)
     if odd := [i for i, other in enumerate(pool) if not same_tensors(used_buffers(other), own)]:
         raise ValueError(f"pool[{odd[0]}] has other buffers than network, but only its parameters would be taken: give all of them the same.")
@@ -886,6 +943,7 @@ class Distillation:
             state["identity"]
         except Exception as error:  # whatever torch makes of a file of another kind
             raise ValueError(f"file is {str(file)!r}, which is no saved state of distill: name another file, or delete it.") from error
+        check_state(state, file)
         mine = self.identity()
         if other := [name for name in mine if state["identity"].get(name) != mine[name]]:
             raise ValueError(f"file is {str(file)!r}, which holds a run with another {other[0]}: name another file, or delete it.")
@@ -941,6 +999,25 @@ def check_file(file: Path, objective: Objective) -> None:
     check_writable(file.parent)
     if "<lambda>" in objective_name(objective) or " at 0x" in objective_name(objective):
         raise ValueError(f"objective is {objective_name(objective)}, but a run that is kept in file needs one that can be recognised: make it a function with a name.")
+
+
+def check_request(counts: dict[str, object], device: object, file: object, resume: object, save_every: object) -> None:
+    "Raise TypeError or ValueError for True among `counts` (it would count as 1), and for what is no device, no yes or no, no time."
+    if odd := [name for name, value in counts.items() if isinstance(value, bool)]:
+        raise ValueError(f"{odd[0]} is {counts[odd[0]]}, but it must be a whole number: write it as digits.")
+    if device is not None and not isinstance(device, (str, torch.device)):
+        raise TypeError(f"device is {device!r}, but it must be a name: pass 'cpu', or leave it out.")
+    if not isinstance(resume, bool):
+        raise TypeError(f"resume is {resume!r}, but it must be True or False: to keep the state in a file of your own, pass file=.")
+    if isinstance(save_every, bool):
+        raise ValueError(f"save_every is {save_every}, but it must be a number of seconds from 0 on: try 60.")
+
+
+def check_state(state: object, file: Path) -> None:
+    "Raise ValueError unless `state` has all that `Distillation.save` writes."
+    parts = {"identity": dict, "variables": list, "adam": dict, "step": int, "history": list, "running_norm": (int, float), "seconds": (int, float)}
+    if not isinstance(state, dict) or not all(isinstance(state.get(name), kind) for name, kind in parts.items()):
+        raise ValueError(f"file is {str(file)!r}, which is no saved state of distill: name another file, or delete it.")
 
 
 def objective_name(objective: Objective) -> str:
@@ -1019,19 +1096,35 @@ def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epo
             window: Window | None = None, objective: Objective = task_loss, outer_steps: int = 1000, outer_lr: float = 0.01, halvings: int = 9, inner_lr: float = 0.02,
             batch_size: int = 1024, networks: int = 1, images_from: str | ConcentratedSet = "noise", draw: str = "default", clip: float | None = 2.0, soft_labels: bool = False, seed: int = 0,
             prior: Prior | None = None, noise: Tensor | None = None, render_steps: int = 5, file: str | Path | None = None, resume: bool = False, save_every: float = 60, device: str | torch.device | None = None, progress: bool = True) -> ConcentratedSet:
-    """Learn `ipc` images a class by differentiating the loss on `data` through the training they cause (arXiv 1811.10959).
+    """Learn `ipc` images a class by differentiating the loss on `data` through the training they cause (Wang et al. 2018, arXiv 1811.10959, algorithm 1).
 
-    `steps`, `epochs`: the images are shared among `steps` GD steps, repeated `epochs` times, with a learned rate each,
-    at first `inner_lr`. `window`: ordinary training instead, differentiated in random windows. `init`: where training
-    starts: "fixed" (the weights of `network`; the default without a window), "random" (fresh weights by `draw`, "default" or "xavier"; the default with one),
-    "pretrained_fixed" or "pretrained_random" (the networks in `pool`); `networks` starts are averaged. `gradient`: "adjoint",
-    "checkpoint" or "unroll". `objective(scores, labels)`: the outer loss, on `batch_size` real images. `outer_lr`: of
-    Adam, halved `halvings` times. `images_from`: they begin as "noise", as random "real" images, as centres of
-    "kmeans" among the pixels of each class, or as those of a set. `prior`: learn the noise
-    that it renders in `render_steps` calls, and not pixels; it begins as Gaussian, or as `noise` (ipc · classes, *prior.noise_shape), class by class. `clip`: keep the gradient below so
-    many times (above 1) its running mean, None for never. `file`: save the state there every `save_every` seconds and resume
-    from it; `resume` does so in the user's cache, addressed by all that decides the result. `network` is not changed. Raises TypeError or ValueError, naming the argument, before any work, and
-    FloatingPointError when training diverges."""
+    `network`: any module that turns normalised images (n, C, H, W) into scores (n, classes); it is not changed.
+    `data`: the real training images, some of every class. Counts are whole numbers from 1 on (`halvings`, `seed` from
+    0), rates numbers from 1e-12 to 1e30. The result depends on `seed` and the device alone.
+
+    *Inner training.* `steps`, `epochs`: the images are shared among `steps` GD steps (a divisor of `ipc`), repeated
+    `epochs` times, with a learned rate each, at first `inner_lr`. `window`: ordinary training instead, differentiated in
+    random windows (RaT-BPTT, arXiv 2311.07025). `init`: where training starts: "fixed" (the weights of `network`; the
+    default without a window), "random" (fresh weights by `draw`, "default" or "xavier"; the default with one),
+    "pretrained_fixed" or "pretrained_random" (the networks in `pool`). `networks`: how many starts are averaged in an
+    outer step.
+
+    *Outer training.* `objective(scores, labels)`: the outer loss, on `batch_size` real images. `gradient`: "adjoint",
+    "checkpoint" or "unroll", which agree. `outer_steps` of Adam at the rate `outer_lr`, halved `halvings` times at equal
+    intervals. `clip`: keep the norm of the gradient below so many times (above 1) its running mean, None for never.
+
+    *What is learned.* `images_from`: they begin as "noise", as random "real" images, as centres of "kmeans" among the
+    pixels of each class, or as those of a ConcentratedSet of `ipc` a class. `soft_labels`: learn a distribution over the
+    classes for each image, too. `prior`: learn the noise that it renders in `render_steps` calls, and not pixels; it
+    begins as Gaussian, or as `noise`, float32 (ipc · classes, *prior.noise_shape), class by class.
+
+    *Keeping.* `file`: save the state there every `save_every` seconds and resume from it; `resume=True` does so in the
+    user's cache, addressed by all that decides the result. `device`: a name, None for the GPU where there is one.
+
+    Returns uint8 images (ipc · classes, C, H, W), class by class; without a window their schedule is in the config, for
+    `train_with_schedule`. Raises TypeError or ValueError, naming the argument, before any work, PermissionError for a
+    `file` that cannot be written, and FloatingPointError when training diverges."""
+    check_request(dict(ipc=ipc, steps=steps, epochs=epochs, outer_steps=outer_steps, halvings=halvings, batch_size=batch_size, networks=networks, seed=seed), device, file, resume, save_every)
     whole = [value.__index__() if hasattr(value, "__index__") else value for value in (ipc, steps, epochs, outer_steps, halvings, batch_size, networks, seed)]
     ipc, steps, epochs, outer_steps, halvings, batch_size, networks, seed = whole
     given = images_from if isinstance(images_from, ConcentratedSet) else None
@@ -1055,11 +1148,27 @@ def distill(network: nn.Module, data: ImageSet, *, ipc: int, steps: int = 1, epo
     return finished_set(run)
 
 # %% ../nbs/20_bilevel.ipynb #7793a6e9
+def check_schedule(schedule: object, small: ConcentratedSet) -> None:
+    "Raise ValueError unless `schedule`, where there is one, has every entry that `schedule_config` gives, in a form that fits the images of `small`."
+    if not schedule:
+        return
+    kinds = {"pixels": str, "steps": int, "epochs": int, "rates": list, "learned": bool, "mean": list, "std": list}
+    if not isinstance(schedule, dict) or "start_weights" not in schedule or (odd := [name for name, kind in kinds.items() if not isinstance(schedule.get(name), kind)]):
+        raise ValueError(f"small has a damaged schedule ({'no ' + odd[0] if isinstance(schedule, dict) and odd else 'not all of its entries'}): load the set anew, or give it one by with_schedule.")
+    steps, epochs, rates, channels = schedule["steps"], schedule["epochs"], schedule["rates"], small.images.shape[1]
+    if min(steps, epochs) < 1 or len(rates) != steps * epochs or not all(isinstance(rate, (int, float)) and 0 <= rate < math.inf for rate in rates):
+        raise ValueError(f"small has a schedule of {steps} steps and {epochs} epochs with {len(rates)} rates, but each step needs a finite one: load the set anew, or give it a schedule by with_schedule.")
+    numbers_of = {name: [isinstance(value, (int, float)) and math.isfinite(value) and (name == "mean" or value > 0) for value in schedule[name]] for name in ("mean", "std")}
+    if not all(len(found) == channels and all(found) for found in numbers_of.values()):
+        raise ValueError(f"small has a schedule with mean {schedule['mean']} and std {schedule['std']}, but its images need {channels} of each, std above 0: give it a schedule by with_schedule.")
+
+
 def schedule_of(small: ConcentratedSet) -> dict:
     "The schedule in the config of `small`; raises TypeError for what is no set, ValueError when there is none or the set is not as it was made."
     if not isinstance(small, ConcentratedSet):
         raise TypeError(f"small is a {type(small).__name__}, but it must be a ConcentratedSet: pass the result of distill or with_schedule.")
     schedule = small.config.get("schedule")
+    check_schedule(schedule, small)
     if not schedule:
         raise ValueError(f"small was made by {small.config.get('method', 'an unknown method')} and has no schedule: train on it with evaluate, or give it one by with_schedule.")
     if pixels_hash(small.images) != schedule["pixels"] or not torch.equal(small.labels, small.labels.sort().values):
@@ -1081,7 +1190,16 @@ def check_learner(network: nn.Module, small: ConcentratedSet) -> None:
     schedule = schedule_of(small)
     if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
         raise TypeError(f"network is a {type(network).__name__}, but it must be a torch module with parameters: try build_network('lenet', {tuple(small.images.shape[1:])}, {len(small.classes)}).")
+    if lazy := [name for name, p in network.named_parameters() if isinstance(p, nn.parameter.UninitializedParameter)]:
+        raise ValueError(f"network has a parameter without a shape ({lazy[0]}): call it once on images like those of small.")
+    check_finite_weights("network", network)
     check_scores(network, ImageSet(small.images, small.labels, small.classes, (torch.tensor(schedule["mean"]), torch.tensor(schedule["std"]))), 0, next(network.parameters()).device)
+
+
+def check_alike(networks: Sequence[nn.Module]) -> None:
+    "Raise ValueError unless all networks have one architecture: their accuracies get one mean and one name."
+    if odd := [i for i, network in enumerate(networks) if type(network) is not type(networks[0]) or weight_shapes(network) != weight_shapes(networks[0])]:
+        raise ValueError(f"networks[{odd[0]}] is another architecture ({type(networks[odd[0]]).__name__}) than networks[0] ({type(networks[0]).__name__}), or has other sizes: evaluate each architecture by itself.")
 
 
 def train_with_schedule(network: nn.Module, small: ConcentratedSet) -> nn.Module:
@@ -1124,7 +1242,7 @@ def measure_running_averages(network: nn.Module, x: Tensor) -> nn.Module:
 def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Iterable[nn.Module], *, progress: bool = True) -> Evaluation:
     """Test accuracies, in percent, of copies of `networks` after the schedule of `small`, each after its last step and on its own device.
 
-    Raises TypeError for a single network and for a `test` that is no ImageSet, ValueError for a set without a schedule and for other shapes or classes than those of `test`."""
+    Raises TypeError for a single network and for a `test` that is no ImageSet, ValueError for a set without a schedule, for other shapes or classes than those of `test`, and for networks of several architectures."""
     schedule = schedule_of(small)
     if not isinstance(test, ImageSet):
         raise TypeError(f"test is a {type(test).__name__}, but it must be an ImageSet: pass data.test.")
@@ -1137,6 +1255,7 @@ def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Ite
         raise ValueError("networks is empty, but at least one is needed: pass [network].")
     for network in networks:
         check_learner(network, small)
+    check_alike(networks)
     for network in tqdm(networks, desc="train with schedule", unit="network", disable=not progress or len(networks) < 4, leave=False):
         device = next(network.parameters()).device
         started = time.perf_counter()
@@ -1147,12 +1266,26 @@ def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Ite
     return Evaluation(accuracies, protocol, type(networks[0]).__name__.lower(), len(schedule["rates"]), "steps", "hard" if small.soft_labels is None else "soft", list(range(len(seconds))), seconds)
 
 
+def check_constant(small: ConcentratedSet, data: ImageSet, rate: float, steps: int, epochs: int) -> None:
+    "Raise ValueError for data of other classes, and for a rate or a count that no config can keep."
+    if list(data.classes) != list(small.classes):
+        raise ValueError(f"data has the classes {data.classes}, but small has {small.classes}: pass the training images that small stands for.")
+    check_rate("rate", rate)
+    check_whole("steps", steps, 1)
+    check_whole("epochs", epochs, 1)
+
+
 def with_schedule(small: ConcentratedSet, data: ImageSet, *, rate: float, steps: int = 1, epochs: int = 1) -> ConcentratedSet:
-    "`small` with a schedule of one constant `rate`, normalised like `data`: how a baseline is trained like a distilled set."
+    """`small` with a schedule of one constant `rate`, normalised like `data`: how a baseline is trained like a distilled set.
+
+    `steps`: in how many equal parts the images are taken, one after the other, `epochs` times. Raises TypeError for what
+    is no set, ValueError for data of other images or classes, for a rate outside of 1e-12 to 1e30, and for a class whose
+    images `steps` does not divide."""
     if not isinstance(small, ConcentratedSet):
         raise TypeError(f"small is a {type(small).__name__}, but it must be a ConcentratedSet: make one by ConcentratedSet.from_selection, for example.")
     if not isinstance(data, ImageSet) or data.shape != tuple(small.images.shape[1:]):
         raise ValueError(f"data is {f'of {data.shape}' if isinstance(data, ImageSet) else f'a {type(data).__name__}'}, but it must be an ImageSet of {tuple(small.images.shape[1:])}, like small: pass the training images.")
+    check_constant(small, data, rate, steps, epochs)
     if not is_positive(rate) or not all(isinstance(count, numbers.Integral) and count > 0 for count in (steps, epochs)):
         raise ValueError(f"rate is {rate!r}, steps {steps} and epochs {epochs}, but they must be a positive number and two positive whole ones: change them.")
     counts = torch.bincount(small.labels, minlength=len(small.classes)).tolist()
@@ -1164,15 +1297,43 @@ def with_schedule(small: ConcentratedSet, data: ImageSet, *, rate: float, steps:
     return ConcentratedSet(small.images, small.labels, small.classes, origin=small.origin, soft_labels=small.soft_labels, config=config)
 
 # %% ../nbs/20_bilevel.ipynb #e2c04c72
+def check_images_alike(small: ConcentratedSet, data: ImageSet) -> None:
+    "Raise TypeError or ValueError unless both are sets of images of one shape."
+    for name, images in (("small", small), ("data", data)):
+        if not isinstance(images, (ImageSet, ConcentratedSet)):
+            raise TypeError(f"{name} is a {type(images).__name__}, but it must be a set of images: pass data.train, for example.")
+    if small.images.shape[1:] != data.images.shape[1:]:
+        raise ValueError(f"small has images of {tuple(small.images.shape[1:])}, but data of {tuple(data.images.shape[1:])}: they must agree.")
+
+
 def neighbour_distance(small: ConcentratedSet, data: ImageSet) -> float:
-    "Mean Euclidean distance, in grey levels, of the images of `small` from the nearest image of `data` (other than themselves)."
+    """Mean Euclidean distance, in grey levels, of the images of `small` from the nearest image of `data` (other than themselves).
+
+    Raises TypeError or ValueError for images of other shapes."""
+    check_images_alike(small, data)
     distance = torch.cdist(small.images.float().flatten(1), data.images.float().flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
     return distance.masked_fill(distance == 0, torch.inf).min(1).values.mean().item()
 
 
+def check_class_images(network: nn.Module, images: ImageSet, statistics: tuple[Tensor, Tensor] | None) -> None:
+    "Raise TypeError or ValueError unless `network` has a score for each class of `images`, and each class an image."
+    if not isinstance(images, ImageSet):
+        raise TypeError(f"images is a {type(images).__name__}, but it must be an ImageSet: pass data.test, for example.")
+    if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
+        raise TypeError(f"network is a {type(network).__name__}, but it must be a torch module with parameters: pass a trained network.")
+    if empty := [name for name, count in zip(images.classes, images.counts.tolist()) if not count]:
+        raise ValueError(f"images has none of class {empty[0]!r}, but an accuracy is asked of every class: add some, or leave the class out of images.classes.")
+    if statistics is not None and not all(isinstance(s, Tensor) and s.shape == (images.shape[0],) for s in statistics):
+        raise ValueError(f"statistics is {statistics}, but it must be a mean and a std, tensors ({images.shape[0]},) each: pass data.train.statistics.")
+    check_scores(network, images, 0, next(network.parameters()).device)
+
+
 @torch.no_grad()
 def class_accuracies(network: nn.Module, images: ImageSet, *, statistics: tuple[Tensor, Tensor] | None = None) -> Tensor:
-    "Accuracy on each class of `images`, in percent, (classes,); normalised by `statistics`, mean and std (C,), or by their own."
+    """Accuracy on each class of `images`, in percent, (classes,); normalised by `statistics`, mean and std (C,), or by their own.
+
+    Raises TypeError or ValueError for another number of scores than of classes, and for a class without an image."""
+    check_class_images(network, images, statistics)
     statistics = images.statistics if statistics is None else statistics
     device, mode = next(network.parameters()).device, network.training
     right = torch.cat([network.eval()(normalise(part, statistics).to(device)).argmax(1).cpu() for part in images.images.split(1000)]) == images.labels

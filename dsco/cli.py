@@ -263,9 +263,10 @@ def run_plan(words: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from dsco.data import load_data
-    from dsco.planning import plan
+    from dsco.planning import check_pilot, plan
 
     train = load_data(words.data, root=words.root, size=words.size).train
+    check_pilot(train, words.budgets, pilot=words.pilot, guidance=words.guidance, protocol=words.protocol, seeds=words.seeds, seed=words.seed)  # before a prior is trained
     prior = find_prior(words, train)
     made = plan(prior, train, words.budgets, pilot=words.pilot, guidance=words.guidance, protocol=words.protocol, seeds=words.seeds, seed=words.seed)
     if words.json:

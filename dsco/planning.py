@@ -21,15 +21,25 @@ from .selection import select_random
 from .training import Protocol, evaluate
 
 # %% auto #0
-__all__ = ['intrinsic_dimension', 'Floor', 'jackknife', 'generator_floor', 'mean_floor', 'draw_mixture', 'ErrorCurve', 'log_odds',
-           'fit_error_curve', 'Forecast', 'Plan', 'plan', 'forecast', 'check_plan']
+__all__ = ['check_finite_points', 'intrinsic_dimension', 'Floor', 'jackknife', 'check_clouds', 'generator_floor', 'mean_floor',
+           'check_mixture', 'draw_mixture', 'ErrorCurve', 'log_odds', 'check_curve', 'fit_error_curve', 'Forecast',
+           'Plan', 'plan', 'forecast', 'check_pilot', 'check_plan']
 
 # %% ../nbs/11_efficiency_limit.ipynb #e2b0fb7c
+def check_finite_points(name: str, x: Tensor) -> None:
+    "Raise TypeError or ValueError for what is no tensor, and for a coordinate that is infinite or no number."
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} is a {type(x).__name__}, but it must be a tensor of points: pass extract(feature_map, images), for example.")
+    if not x.isfinite().all():
+        raise ValueError(f"{name} has {int((~x.isfinite()).sum())} coordinates that are not finite: leave those points out.")
+
+
 def intrinsic_dimension(x: Tensor, *, neighbours: int = 10) -> float:
     """The dimension of the cloud x (n, d), from the distances to the nearest `neighbours` of every point.
 
     Levina and Bickel 2005, averaged as by MacKay and Ghahramani. Too low where the true value is above about 5 and
     points are few. Copies of a point count once. Raises ValueError for a shape or a number that does not fit."""
+    check_finite_points("x", x)
     if x.ndim != 2 or not 2 < neighbours + 1 < len(x):
         raise ValueError(f"neighbours is {neighbours} and x has shape {tuple(x.shape)}, but x must be (n, d) and neighbours between 2 and n − 2: change neighbours or pass more points.")
     x = torch.unique(x.double(), dim=0)
@@ -80,6 +90,18 @@ def jackknife(values: Sequence[float]) -> float:
     return float(t.ppf(0.975, len(values) - 1) * np.sqrt((len(values) - 1) * np.var(values)))
 
 
+def check_clouds(real: Sequence[Tensor], generated: Sequence[Tensor]) -> None:
+    "Raise TypeError or ValueError unless each pair is two clouds of finite points in one space, with real points that differ."
+    for i, pair in enumerate(zip(real, generated)):
+        for name, x in zip(("real", "generated"), pair):
+            check_finite_points(f"{name}[{i}]", x)
+        x, y = pair
+        if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
+            raise ValueError(f"real[{i}] has shape {tuple(x.shape)} and generated[{i}] {tuple(y.shape)}, but they must be (n, d) and (m, d): take both from one feature map.")
+        if len(x) and (x == x[0]).all():
+            raise ValueError(f"real[{i}] has {len(x)} times the same point, so that it gives no unit of discrepancy: pass images that differ.")
+
+
 def generator_floor(real: Sequence[Tensor], generated: Sequence[Tensor], *, folds: int = 10) -> Floor:
     """δ² and c_g² in units of c_p², mean over pairs of clouds: `real[i]` (n, d) and `generated[i]` (m, d), one pair a class and feature map.
 
@@ -87,6 +109,7 @@ def generator_floor(real: Sequence[Tensor], generated: Sequence[Tensor], *, fold
     lists of different lengths and clouds of fewer than 2·`folds` points."""
     if len(real) != len(generated) or not real:
         raise ValueError(f"real has {len(real)} clouds and generated {len(generated)}, but they must be as many, and not none: give one of each a class.")
+    check_clouds(real, generated)
     least = min(map(len, [*real, *generated]))
     if folds < 2 or least < 2 * folds:
         raise ValueError(f"folds is {folds} and the smallest cloud has {least} points, but folds must be at least 2 and a cloud have twice as many: lower folds or add images.")
@@ -105,10 +128,24 @@ def mean_floor(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float]:
     return max(float(delta2), 0.0), float(spread)
 
 # %% ../nbs/11_efficiency_limit.ipynb #0917fc8c
+def check_mixture(real: ImageSet, generated: ImageSet, ipc: int, share: float) -> None:
+    "Raise TypeError or ValueError unless both are sets of the same kind of images and classes, and a mixture is asked for."
+    for name, images in (("real", real), ("generated", generated)):
+        if not isinstance(getattr(images, "images", None), Tensor):
+            raise TypeError(f"{name} is a {type(images).__name__}, but it must be an ImageSet: pass data.train, for example.")
+    if list(real.classes) != list(generated.classes) or real.images.shape[1:] != generated.images.shape[1:]:
+        raise ValueError(f"generated has images of {tuple(generated.images.shape[1:])} and classes {generated.classes}, but real has {tuple(real.images.shape[1:])} and {real.classes}: they must agree.")
+    if isinstance(ipc, bool) or not isinstance(ipc, (int, np.integer)) or ipc < 1:
+        raise ValueError(f"ipc is {ipc!r}, but it must be a whole number of at least 1: change it.")
+    if not isinstance(share, (int, float)) or not 0 <= share <= 1:
+        raise ValueError(f"share is {share!r}, but it must be a share between 0 and 1: try 0.5.")
+
+
 def draw_mixture(real: ImageSet, generated: ImageSet, ipc: int, share: float, *, seed: int = 0) -> ImageSet:
     """`ipc` images of each class, a `share` of them from `real` (rounded to whole images) and the others from `generated`, drawn at random.
 
     Raises ValueError when a class has too few."""
+    check_mixture(real, generated, ipc, share)
     count = real_counts(ipc, share, real.counts.tolist())[0]
     if ipc - count > int(generated.counts.min()):
         raise ValueError(f"ipc is {ipc} and share {share:g}, but generated has a class with only {int(generated.counts.min())} images: make more, or lower ipc.")
@@ -151,6 +188,17 @@ def log_odds(values: np.ndarray, bias: np.ndarray, real: np.ndarray, samples: np
     return a + b * np.log(D), np.stack([np.ones_like(D), np.log(D), b * bias / D, b * samples / D], 1)
 
 
+def check_curve(bias: Sequence[float], real: Sequence[float], samples: Sequence[float], accuracy: Sequence[float]) -> None:
+    "Raise ValueError unless there are as many finite terms of each kind as accuracies, with a positive sum, and the accuracies are in percent."
+    parts = {name: np.asarray(values, dtype=float) for name, values in (("bias", bias), ("real", real), ("samples", samples), ("accuracy", accuracy))}
+    if len({values.shape for values in parts.values()}) > 1 or parts["accuracy"].ndim != 1:
+        raise ValueError(f"bias, real, samples and accuracy have the shapes {[values.shape for values in parts.values()]}, but they must be lists of one length: give one value a network.")
+    if odd := [name for name, values in parts.items() if not (np.isfinite(values).all() and (values >= 0).all())]:
+        raise ValueError(f"{odd[0]} has values that are negative or not finite: leave those networks out.")
+    if (parts["bias"] + parts["real"] + parts["samples"] <= 0).any() or (parts["accuracy"] > 100).any():
+        raise ValueError("accuracy is above 100 for a network, or its discrepancy is 0: give accuracies in percent, and sets that differ from the data.")
+
+
 def fit_error_curve(bias: Sequence[float], real: Sequence[float], samples: Sequence[float], accuracy: Sequence[float], *, tested: int | None = None) -> ErrorCurve:
     """Fit (17) to a pilot: for each network the three terms of its set's discrepancy (see `Floor.terms`), and its accuracy in percent.
 
@@ -158,6 +206,7 @@ def fit_error_curve(bias: Sequence[float], real: Sequence[float], samples: Seque
     from scipy.optimize import least_squares
     from scipy.stats import t
 
+    check_curve(bias, real, samples, accuracy)
     *terms, accuracy = (np.asarray(values, dtype=float) for values in (bias, real, samples, accuracy))
     if len(accuracy) < 6:
         raise ValueError(f"accuracy has {len(accuracy)} values, but a curve of four numbers needs at least 6: train more networks.")
@@ -223,8 +272,14 @@ class Plan:
         return self.crossing / 2
 
     def best(self, ipc: int) -> Forecast:
-        "The forecast of the highest accuracy at a budget; of equal ones that with the fewest real images."
+        "The forecast of the highest accuracy at a budget; of equal ones that with the fewest real images. Raises ValueError for a budget without one."
+        self.check(ipc)
         return max((f for f in self.forecasts if f.ipc == ipc), key=lambda f: (f.accuracy, -f.share))
+
+    def check(self, ipc: int) -> None:
+        "Raise ValueError unless there is a forecast for `ipc` images a class."
+        if ipc not in [f.ipc for f in self.forecasts]:
+            raise ValueError(f"ipc is {ipc!r}, but the plan is for {sorted({f.ipc for f in self.forecasts})}: make one with this budget.")
 
     def cheapest(self, ipc: int, *, points: float = 1.0) -> Forecast:
         "The forecast with the smallest share of real images that is within `points` percent of the best."
@@ -257,10 +312,11 @@ def plan(prior: Prior, data: ImageSet, budgets: Sequence[int], *, shares: Sequen
     `budgets`, `pilot`: images a class, of the forecasts and of the sets that are tried; at each size of the pilot
     samples alone, real images alone and, where it is even, half of each, with `seeds` networks. `samples`: of each class
     from the prior (`steps`, `guidance`); they are compared with as many real images, or 100 if that is more. `validation`: share of `data` put
-    aside for testing the pilot, of which at most `tested` images are used. `feature_map` None: a network trained for 100 steps. Raises ValueError, naming the argument, before any work."""
+    aside for testing the pilot, of which at most `tested` images are used. `feature_map` None: a network trained for 100 steps. Raises TypeError or ValueError, naming the argument, before any work."""
+    check_pilot(data, budgets, shares=shares, pilot=pilot, samples=samples, protocol=protocol, seeds=seeds, validation=validation, tested=tested, steps=steps, guidance=guidance, seed=seed)
+    check_plan(prior, data)
     budgets, pilot, shares = sorted(set(budgets)), sorted(set(pilot)), sorted(set(shares))
     fit, held = data.split(validation, seed=seed)
-    check_plan(prior, fit, budgets, shares, pilot, samples, seeds)
     held = held.subset(shuffled(torch.arange(len(held)), stable_seed(seed, "held"))[:tested])
     phi = feature_map or trajectory_features(fit, steps=(100,), seed=seed, progress=progress)[0]
     made = prior.sample(samples, seed=stable_seed(seed, "plan"), steps=steps, guidance=guidance, progress=progress)
@@ -278,19 +334,43 @@ def forecast(floor: Floor, curve: ErrorCurve, ipc: int, share: float) -> Forecas
     return Forecast(ipc, share, floor.discrepancy(ipc, share), floor.margin(ipc, share), *curve.accuracy(*floor.terms(ipc, share)))
 
 
-def check_plan(prior: Prior, fit: ImageSet, budgets: Sequence[int], shares: Sequence[float], pilot: Sequence[int], samples: int, seeds: int) -> None:
-    "Raise ValueError unless a pilot can be run."
+def check_pilot(data: ImageSet, budgets: Sequence[int], *, shares: Sequence[float] = (0, 1), pilot: Sequence[int] = (1, 2, 4, 8), samples: int = 60, protocol: str | Protocol = "quick", seeds: int = 3,
+                validation: float = 0.2, tested: int = 2000, steps: int = 10, guidance: float = 1.0, seed: int = 0) -> None:
+    "Raise TypeError or ValueError, naming the argument of `plan`, for what no pilot can be run with, whatever the prior."
+    from dsco.training import find_protocol
+
+    def is_whole(value: object, least: int) -> bool:
+        return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
+
+    if not isinstance(data, ImageSet):
+        raise TypeError(f"data is a {type(data).__name__}, but it must be an ImageSet: pass load_data(...).train, for example.")
     for name, values in (("budgets", budgets), ("pilot", pilot)):
-        if not values or min(values) < 1:
-            raise ValueError(f"{name} is {values}, but it must hold at least one number of images, each at least 1: try [1, 10, 50].")
-    if not shares or not 0 <= min(shares) <= max(shares) <= 1:
-        raise ValueError(f"shares is {shares}, but each must be a share between 0 and 1: try [0, 0.5, 1].")
-    if fit.classes != prior.classes:
-        raise ValueError(f"data has classes {fit.classes}, but the prior knows {prior.classes}: fit the prior on this data.")
-    least = int(fit.counts.min())
-    if samples < 20 or least < 20:
-        raise ValueError(f"samples is {samples} and the smallest class keeps {least} images, but a floor needs at least 20 of each: raise samples or add images.")
+        if isinstance(values, str) or not isinstance(values, Sequence) or not values or not all(is_whole(n, 1) for n in values):
+            raise ValueError(f"{name} is {values!r}, but it must be a list of at least one whole number of images, each at least 1: try [1, 10, 50].")
+    if isinstance(shares, str) or not isinstance(shares, Sequence) or not shares or not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in shares):
+        raise ValueError(f"shares is {shares!r}, but it must be a list of shares between 0 and 1: try [0, 0.5, 1].")
+    for name, value, least in (("samples", samples, 20), ("seeds", seeds, 1), ("tested", tested, 50), ("steps", steps, 1), ("seed", seed, 0)):
+        if not is_whole(value, least):
+            raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least {least}: change it.")
+    if not isinstance(validation, float) or not 0 < validation < 1:
+        raise ValueError(f"validation is {validation!r}, but it must be a share of data between 0 and 1, neither of them: try 0.2.")
+    if isinstance(guidance, bool) or not isinstance(guidance, (int, float)) or not 0 < guidance < float("inf"):
+        raise ValueError(f"guidance is {guidance!r}, but it must be a positive number: try 1.")
+    find_protocol(protocol)
+    if seeds * (2 * len(set(pilot)) + sum(n % 2 == 0 for n in set(pilot))) < 6:
+        raise ValueError(f"seeds is {seeds} and pilot is {sorted(set(pilot))}, but the curve needs at least 6 networks: raise one of them.")
+    least = int(data.split(validation, seed=seed)[0].counts.min())
+    if least < 20:
+        raise ValueError(f"data has a class that keeps {least} images beside those for validation ({validation:g}), but a floor needs at least 20: add images, or lower validation.")
     if max(pilot) > min(samples, least):
         raise ValueError(f"pilot goes up to {max(pilot)}, but there are only {min(samples, least)} images of a kind: lower it, or raise samples.")
-    if seeds < 1 or seeds * (2 * len(pilot) + sum(n % 2 == 0 for n in pilot)) < 6:
-        raise ValueError(f"seeds is {seeds} and pilot is {pilot}, but the curve needs at least 6 networks: raise one of them.")
+
+
+def check_plan(prior: Prior, data: ImageSet) -> None:
+    "Raise TypeError or ValueError unless `prior` renders images like those of `data`."
+    if not isinstance(prior, Prior):
+        raise TypeError(f"prior is a {type(prior).__name__}, but it must be a Prior: pass Prior.fit(data, minutes=10), for example.")
+    if data.classes != prior.classes:
+        raise ValueError(f"data has classes {data.classes}, but the prior knows {prior.classes}: fit the prior on this data.")
+    if data.shape != prior.rendered_shape:
+        raise ValueError(f"data has images of {data.shape}, but the prior renders {prior.rendered_shape}: fit the prior on this data.")

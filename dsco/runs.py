@@ -38,9 +38,9 @@ from .records import METHOD_COLOURS, METHODS, Run, metric, project_root, read_ro
 # %% auto #0
 __all__ = ['CHECK', 'LAUNCHER', 'KEEP_MEMORY', 'LARGEST', 'FINISHING', 'read_cells', 'code_cells', 'default_parameters',
            'literal', 'RunSpec', 'profiles', 'load_profile', 'read_spec', 'check_spec', 'in_order', 'digest',
-           'decides_nothing', 'is_docstring', 'code_only', 'package_modules', 'asks_package', 'imported_names',
-           'imported', 'named_in_init', 'modules_used', 'fingerprints', 'changes', 'RunStatus', 'run_folder',
-           'read_record', 'lost', 'status', 'RunError', 'on_gpu', 'environment', 'execute', 'failure',
+           'decides_nothing', 'is_docstring', 'code_only', 'is_exported', 'counted', 'package_modules', 'asks_package',
+           'imported_names', 'imported', 'named_in_init', 'modules_used', 'fingerprints', 'changes', 'RunStatus',
+           'run_folder', 'read_record', 'lost', 'status', 'RunError', 'on_gpu', 'environment', 'execute', 'failure',
            'plain_traceback', 'scrub', 'scrub_output', 'tidy_notebook', 'versions', 'device', 'git_commit',
            'make_record', 'replace_text', 'finish', 'renew_prose', 'move_figures', 'locked', 'with_needs', 'run_one',
            'side_by_side', 'reproduce', 'render_readme']
@@ -192,6 +192,16 @@ def code_only(source: str) -> str:
     return "\n".join(line for line in kept if line is not None)
 
 
+def is_exported(cell: str) -> bool:
+    "Whether a code cell is a piece of a module."
+    return cell.lstrip().startswith("#| export")
+
+
+def counted(cells: Iterable[str]) -> list[str]:
+    "What results depend on in code cells: exported ones count as a module does, the others as they stand."
+    return [text for text in (code_only(cell) if is_exported(cell) else cell for cell in cells) if text]
+
+
 # %% ../nbs/60_runs.ipynb #e8e6e1ae
 def package_modules(root: Path) -> dict[str, Path]:
     "The modules of the package by name: those of the project if it has a `dsco` folder, else the installed ones."
@@ -252,7 +262,7 @@ def fingerprints(specs: dict[str, RunSpec], root: Path) -> dict[str, dict]:
             used = modules_used(cells, modules)
         except SyntaxError as error:
             raise ValueError(f"{spec.notebook} or a module it uses is not plain Python ({error}): mend it, and use no %magic.") from None
-        parts = {"cells": digest(json.dumps(cells)), "parameters": spec.parameters, "modules": used, "needs": {need: found[need]["hash"] for need in spec.needs}}
+        parts = {"cells": digest(json.dumps(counted(cells))), "parameters": spec.parameters, "modules": used, "needs": {need: found[need]["hash"] for need in spec.needs}}
         found[name] = {**parts, "hash": digest(json.dumps(parts, sort_keys=True, default=str))}
     return found
 
@@ -494,16 +504,18 @@ def finish(spec: RunSpec, run: Run, mark: dict, seconds: float, runs: Iterable[s
 
 
 def renew_prose(spec: RunSpec, profile: str, root: Path) -> None:
-    "Give the executed notebook of a fresh run, whose code cells are those of its source, the source's prose of today."
+    "Give the executed notebook of a fresh run the prose of its source as it is today, and in exported cells the comments and checks."
     kept = run_folder(profile, root) / f"{spec.name}.ipynb"
     executed, source = (json.loads(path.read_text(encoding="utf-8")) for path in (kept, root / spec.notebook))
-    ran = iter([cell for cell in executed["cells"] if cell["cell_type"] == "code"])
+    ran = iter([cell for cell in executed["cells"] if cell["cell_type"] == "code" and counted(["".join(cell["source"])])])
     cells = []
     for cell in source["cells"]:
-        if cell["cell_type"] != "code":
+        text = "".join(cell["source"])
+        if cell["cell_type"] != "code" or not counted([text]):
             cells.append({**cell, "metadata": {}})
             continue
-        cells.append(next(ran))
+        done = next(ran)
+        cells.append({**done, "source": cell["source"]} if is_exported(text) else done)
         if "parameters" in cell["metadata"].get("tags", []) and spec.parameters:
             cells.append(next(ran))  # what papermill injected
     text = json.dumps({**executed, "cells": cells}, indent=1, ensure_ascii=False, sort_keys=True) + "\n"

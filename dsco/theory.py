@@ -17,8 +17,9 @@ from .discrepancy import check_pair
 from .features import FeatureMap, extract
 
 # %% auto #0
-__all__ = ['Law', 'make_law', 'difference', 'ball_minimum', 'falling_zero', 'Gap', 'squared_gap', 'squared_risk', 'fit_squared',
-           'moment_mmd', 'softmax_risk', 'fit_softmax', 'ascend_softmax', 'squared_gradient_gap', 'linear_excess_bound']
+__all__ = ['Law', 'make_law', 'difference', 'ball_minimum', 'falling_zero', 'Gap', 'check_laws', 'check_positive', 'squared_gap',
+           'squared_risk', 'fit_squared', 'moment_mmd', 'softmax_risk', 'fit_softmax', 'check_ascent', 'ascend_softmax',
+           'squared_gradient_gap', 'check_moments', 'linear_excess_bound']
 
 # %% ../nbs/10_matching.ipynb #26326e74
 @dataclass(frozen=True)
@@ -113,8 +114,25 @@ class Gap:
         return self.highest - self.lowest
 
 
+def check_laws(p: Law, q: Law) -> None:
+    "Raise TypeError or ValueError unless both are laws of the same features and classes."
+    for name, law in (("p", p), ("q", q)):
+        if not isinstance(law, Law):
+            raise TypeError(f"{name} is a {type(law).__name__}, but it must be a Law: pass make_law(feature_map, images).")
+    if p.z.shape[1] != q.z.shape[1] or p.classes != q.classes:
+        raise ValueError(f"p has {p.z.shape[1]} features and {p.classes} classes, but q has {q.z.shape[1]} and {q.classes}: make both laws by one feature map, on the same classes.")
+
+
+def check_positive(name: str, value: float) -> None:
+    "Raise ValueError unless `value` is positive and finite."
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
+        raise ValueError(f"{name} is {value!r}, but it must be a positive number: change it.")
+
+
 def squared_gap(p: Law, q: Law, radius: float) -> Gap:
-    "The exact range of D, equation (7), for the squared loss of linear layers W with ‖W‖ ≤ `radius`."
+    "The exact range of D, equation (7), for the squared loss of linear layers W with ‖W‖ ≤ `radius`. Raises TypeError or ValueError for laws of other features or classes."
+    check_laws(p, q)
+    check_positive("radius", radius)
     M, C = p.M - q.M, p.C - q.C
     return Gap(ball_minimum(M, C, radius)[1], -ball_minimum(-M, -C, radius)[1])
 
@@ -128,11 +146,13 @@ def fit_squared(law: Law, decay: float) -> Tensor:
     "The linear layer (k, classes) with the least `squared_risk` with weight decay: (M + decay·I)⁻¹ C. Raises ValueError unless decay > 0."
     if not decay > 0:
         raise ValueError(f"decay is {decay}, but it must be positive: without it the best weights need not be unique.")
+    check_positive("decay", decay)
     return torch.linalg.solve(law.M + decay * torch.eye(len(law.M)).double(), law.C)
 
 # %% ../nbs/10_matching.ipynb #60f6c54f
 def moment_mmd(p: Law, q: Law) -> float:
-    "MMD, not squared, of the kernel ¼(zᵀz′)² + zᵀz′[y = y′]: equation (10)."
+    "MMD, not squared, of the kernel ¼(zᵀz′)² + zᵀz′[y = y′]: equation (10). Raises TypeError or ValueError for laws of other features or classes."
+    check_laws(p, q)
     return float((0.25 * (p.M - q.M).square().sum() + (p.C - q.C).square().sum()).sqrt())
 
 # %% ../nbs/10_matching.ipynb #a8c77744
@@ -150,6 +170,7 @@ def fit_softmax(law: Law, decay: float, *, iterations: int = 200) -> tuple[Tenso
     Raises ValueError unless decay > 0."""
     if not decay > 0:
         raise ValueError(f"decay is {decay}, but it must be positive: without it the best weights need not exist.")
+    check_positive("decay", decay)
     W = torch.zeros(law.z.shape[1], law.classes).double().requires_grad_()
     lbfgs = torch.optim.LBFGS([W], max_iter=iterations, tolerance_grad=1e-7, line_search_fn="strong_wolfe")
 
@@ -164,10 +185,23 @@ def fit_softmax(law: Law, decay: float, *, iterations: int = 200) -> tuple[Tenso
     return W.detach(), float(W.grad.square().sum()) / (2 * decay)
 
 
+def check_ascent(p: Law, q: Law, radius: float, starts: Tensor, steps: int) -> None:
+    "Raise TypeError or ValueError unless there is a ball, a start in the space of the weights, and a step."
+    check_laws(p, q)
+    check_positive("radius", radius)
+    wanted = (p.z.shape[1], p.classes)
+    if not isinstance(starts, Tensor) or starts.ndim != 3 or tuple(starts.shape[1:]) != wanted or not len(starts):
+        raise ValueError(f"starts is {tuple(starts.shape) if isinstance(starts, Tensor) else type(starts).__name__}, but it must be a tensor of shape (m, {wanted[0]}, {wanted[1]}): try torch.randn(4, *{wanted}).double().")
+    if type(steps) is not int or steps < 1:
+        raise ValueError(f"steps is {steps!r}, but it must be a whole number of at least 1: try 30.")
+
+
 def ascend_softmax(p: Law, q: Law, radius: float, *, starts: Tensor, steps: int = 30) -> Gap:
     """A range of D that weights with ‖W‖ ≤ `radius` reach: what is found lies *inside* the true range, so d_Θ is at least its discrepancy.
 
-    Projected gradient ascent on D and on −D with normalised steps, radius/√t long, from each of `starts` (m, k, classes)."""
+    Projected gradient ascent on D and on −D with normalised steps, radius/√t long, from each of `starts` (m, k, classes). Raises TypeError
+    or ValueError for laws of other features or classes, a radius that is not positive, and starts of another shape."""
+    check_ascent(p, q, radius, starts, steps)
     change = difference(p, q)
     W = torch.cat([starts, starts])
     sign = torch.ones(len(W)).double()
@@ -183,16 +217,29 @@ def ascend_softmax(p: Law, q: Law, radius: float, *, starts: Tensor, steps: int 
 
 # %% ../nbs/10_matching.ipynb #6c68da09
 def squared_gradient_gap(p: Law, q: Law, radius: float) -> float:
-    "The largest ‖∇R_p(W) − ∇R_q(W)‖ over ‖W‖ ≤ `radius` for the squared loss of linear layers, exactly."
+    "The largest ‖∇R_p(W) − ∇R_q(W)‖ over ‖W‖ ≤ `radius` for the squared loss of linear layers, exactly. Raises as `squared_gap` does."
+    check_laws(p, q)
+    check_positive("radius", radius)
     M, C = p.M - q.M, p.C - q.C
     return math.sqrt(max(0.0, float(C.square().sum()) - 2 * ball_minimum(-M @ M, -M @ C, radius)[1]))
 
 # %% ../nbs/10_matching.ipynb #05b0fd8b
+def check_moments(H: Tensor, best: Tensor, rows: int, spread: float) -> None:
+    "Raise ValueError unless `H` can be second moments, and `best`, `rows` and `spread` fit them."
+    if H.ndim != 2 or H.shape[0] != H.shape[1] or not torch.allclose(H, H.T) or float(torch.linalg.eigvalsh(H)[0]) < -1e-6 * float(H.abs().max()):
+        raise ValueError(f"H has shape {tuple(H.shape)}, but it must be a symmetric matrix without negative eigenvalues: pass xᵀx/n of features x (n, d).")
+    if tuple(best.shape) != (len(H),):
+        raise ValueError(f"best has shape {tuple(best.shape)}, but it must be ({len(H)},), like a row of H: pass the weights of least risk.")
+    if type(rows) is not int or not isinstance(spread, (int, float)) or not 0 <= spread < math.inf:
+        raise ValueError(f"rows is {rows!r} and spread {spread!r}, but they must be a whole number and a number, neither negative: change them.")
+
+
 def linear_excess_bound(H: Tensor, best: Tensor, rows: int, *, spread: float = 1.0) -> float:
     """The least expected excess risk that `rows` synthetic rows can leave after one gradient step of linear regression: equation (18).
 
     `H` (d, d): second moments of the real features. `best` (d,): a minimiser of the real risk. Starts have mean 0 and second
     moment spread²·I. Raises ValueError for a negative number of rows."""
+    check_moments(H, best, rows, spread)
     if rows < 0:
         raise ValueError(f"rows is {rows}, but it must not be negative.")
     values, basis = torch.linalg.eigh(H)

@@ -3,21 +3,24 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from dsco import ConcentratedSet, ImageSet, Prior, concentrate, evaluate, load_data
-from dsco.bilevel import Malicious, Window, attack_signs, distill, evaluate_with_schedule, with_schedule
+from dsco.bilevel import Course, FlatNetwork, Malicious, Window, attack_signs, class_accuracies, distill, evaluate_with_schedule, flatten_weights, follow, load_weights, neighbour_distance, redraw, with_schedule
 from dsco.data import Augmentation, check_writable
 from dsco.discrepancy import energy_distance, mmd
 from dsco.doping import choose_share, predicted_share, real_counts
 from dsco.features import random_features, trajectory_features
 from dsco.networks import build_network
 from dsco.nopt import greedy_order, make_target
+from dsco.planning import Plan, draw_mixture, fit_error_curve, generator_floor, intrinsic_dimension, plan
 from dsco.prior import prior_features
 from dsco.records import make_rows, metric, record, save_figure
 from dsco.selection import herd, select_herding, select_kcenter, select_missing, select_random, select_residual
+from dsco.theory import Law, ascend_softmax, fit_squared, linear_excess_bound, moment_mmd, squared_gap
 from dsco.training import find_protocol
 
 
@@ -83,6 +86,21 @@ class Things:
         "The few zeros, as a data set of their own."
         zeros = self.few.of_class(0)
         return ImageSet(self.few.images[zeros], self.few.labels[zeros], ["0"])
+
+    def law(self, classes: int = 10) -> Law:
+        "Four points of three features and one label."
+        return Law(torch.randn(4, 3).double(), torch.zeros(4, dtype=torch.long), torch.full((4,), 0.25).double(), classes)
+
+    def broken_network(self) -> torch.nn.Module:
+        "A network with a weight that is no number."
+        network = build_network("convnet", self.few.shape, 10, width=8)
+        next(network.parameters()).data.view(-1)[0] = torch.nan
+        return network
+
+    def rescheduled(self, **damage) -> ConcentratedSet:
+        "The set with a schedule of which some entries are replaced."
+        config = {**self.scheduled.config, "schedule": {**self.scheduled.config["schedule"], **damage}}
+        return ConcentratedSet(self.set.images, self.set.labels, self.set.classes, origin=self.set.origin, config=config)
 
     def distill(self, data: ImageSet | None = None, **options) -> ConcentratedSet:
         return distill(self.network, self.few if data is None else data, **{"ipc": 1, "outer_steps": 1, "device": "cpu", "progress": False, **options})
@@ -224,6 +242,64 @@ CASES = {
     "schedule of unequal classes": (lambda t: with_schedule(t.set.take(torch.arange(19)), t.few, rate=0.1), ValueError, ["small has [2, 2", "as many of each class"]),
     "schedule of unequal steps": (lambda t: with_schedule(t.set, t.few, rate=0.1, steps=3), ValueError, ["steps (3)", "a multiple of 3"]),
     "signs in both splits": (lambda t: attack_signs(t.network, t.scheduled, t.digits, t.few), TypeError, ["data is a Data", "data.train"]),
+    "outer rate of single precision": (lambda t: t.distill(outer_lr=np.float32(0.01)), ValueError, ["outer_lr", "0.01", "Python's float"]),
+    "inner rate of nothing": (lambda t: t.distill(inner_lr=1e-60), ValueError, ["inner_lr is 1e-60", "1e-12"]),
+    "limit of single precision": (lambda t: t.distill(clip=np.float32(2)), ValueError, ["clip", "above 1"]),
+    "window of numpy's numbers": (lambda t: t.distill(window=Window(span=np.int64(4), length=2)), ValueError, ["window.span", "Python's int"]),
+    "window at a rate of single precision": (lambda t: t.distill(window=Window(span=4, length=2, lr=np.float32(0.1))), ValueError, ["window.lr", "Python's float"]),
+    "window with an unknown transformation": (lambda t: t.distill(window=Window(span=4, length=2, transforms=("flop",))), ValueError, ["window.transforms", "'flop'", "flip"]),
+    "images of nothing real": (lambda t: t.distill(t.without(3)), ValueError, ["data has no image of class '3'"]),
+    "yes for a number": (lambda t: t.distill(ipc=True), ValueError, ["ipc is True", "whole number"]),
+    "file for yes": (lambda t: t.distill(resume="state.pt"), TypeError, ["resume is 'state.pt'", "file="]),
+    "number for a device": (lambda t: t.distill(device=1.5), TypeError, ["device is 1.5", "'cpu'"]),
+    "start that is not finite": (lambda t: distill(t.broken_network(), t.few, ipc=1, outer_steps=1, progress=False), ValueError, ["network has values", "not finite"]),
+    "pool that is not finite": (lambda t: t.distill(init="pretrained_fixed", pool=[t.broken_network()]), ValueError, ["pool[0] has values", "not finite"]),
+    "state of something else": (lambda t: (torch.save({"identity": 3}, t.folder / "state.pt"), t.distill(file=t.folder / "state.pt")), ValueError, ["file", "no saved state"]),
+    "schedule that is damaged": (lambda t: evaluate_with_schedule(t.rescheduled(rates=[0.1, 0.1]), t.digits.test, [t.network]), ValueError, ["small has a schedule", "2 rates"]),
+    "schedule without its mean": (lambda t: evaluate_with_schedule(t.rescheduled(mean=None), t.digits.test, [t.network]), ValueError, ["damaged schedule", "mean"]),
+    "schedule of no deviation": (lambda t: evaluate_with_schedule(t.rescheduled(std=[0.0]), t.digits.test, [t.network]), ValueError, ["std [0.0]", "above 0"]),
+    "schedule for other classes": (lambda t: with_schedule(t.set, ImageSet(t.few.images, t.few.labels, [f"{c}!" for c in range(10)]), rate=0.1), ValueError, ["data has the classes", "small"]),
+    "schedule at no rate": (lambda t: with_schedule(t.set, t.few, rate=0), ValueError, ["rate is 0", "positive"]),
+    "networks of two kinds": (lambda t: evaluate_with_schedule(t.scheduled, t.digits.test, [t.network, build_network("lenet", t.few.shape, 10)]), ValueError, ["networks[1]", "LeNet"]),
+    "weights of a larger network": (lambda t: load_weights(t.network, torch.cat([flatten_weights(t.network)] * 2)), ValueError, ["theta has shape", "parameters"]),
+    "weights in double precision": (lambda t: load_weights(t.network, flatten_weights(t.network).double()), ValueError, ["torch.float64", "torch.float32"]),
+    "start from half a seed": (lambda t: redraw(t.network, 1.5), ValueError, ["seed is 1.5", "whole number"]),
+    "start of a name": (lambda t: redraw("lenet", 0), TypeError, ["network is a str", "build_network"]),
+    "course without a rate": (lambda t: follow(FlatNetwork(t.network), Course([t.few.images.float()], [t.few.labels], torch.zeros(1), [0, 0]), flatten_weights(t.network)[None]), ValueError, ["course.rates has 1", "2 steps"]),
+    "course under no rule": (lambda t: follow(FlatNetwork(t.network), Course([t.few.images.float()], [t.few.labels], torch.zeros(1), [0], "sgd"), flatten_weights(t.network)[None]), ValueError, ["course.rule is 'sgd'", "momentum"]),
+    "distance of other shapes": (lambda t: neighbour_distance(t.set, ImageSet(t.few.images.reshape(-1, 1, 4, 16), t.few.labels, t.few.classes)), ValueError, ["(1, 8, 8)", "(1, 4, 16)"]),
+    "distance from both splits": (lambda t: neighbour_distance(t.set, t.digits), TypeError, ["data is a Data", "data.train"]),
+    "accuracy of an empty class": (lambda t: class_accuracies(t.network, t.without(3)), ValueError, ["images has none of class '3'"]),
+    "accuracy by half the scores": (lambda t: class_accuracies(build_network("convnet", t.few.shape, 5, width=8), t.few), ValueError, ["network gives scores of shape (2, 5)", "10 classes"]),
+    "plan of both splits": (lambda t: plan(t.prior, t.digits, [10]), TypeError, ["data is a Data", "load_data(...).train"]),
+    "plan of one number": (lambda t: plan(t.prior, t.digits.train, 10), ValueError, ["budgets is 10", "list"]),
+    "plan of words": (lambda t: plan(t.prior, t.digits.train, ["10"]), ValueError, ["budgets is ['10']"]),
+    "plan for half an image": (lambda t: plan(t.prior, t.digits.train, [2.5]), ValueError, ["budgets is [2.5]", "whole"]),
+    "plan with one share": (lambda t: plan(t.prior, t.digits.train, [10], shares=0.5), ValueError, ["shares is 0.5", "list"]),
+    "plan from too small a pilot": (lambda t: plan(t.prior, t.digits.train, [10], pilot=[1], seeds=1), ValueError, ["seeds is 1", "6 networks"]),
+    "plan from too large a pilot": (lambda t: plan(t.prior, t.digits.train, [10], pilot=[1, 500]), ValueError, ["pilot goes up to 500"]),
+    "plan from few samples": (lambda t: plan(t.prior, t.digits.train, [10], samples=3), ValueError, ["samples is 3", "at least 20"]),
+    "plan with an unknown protocol": (lambda t: plan(t.prior, t.digits.train, [10], protocol="fast"), ValueError, ["protocol is 'fast'", "quick"]),
+    "plan without guidance": (lambda t: plan(t.prior, t.digits.train, [10], guidance=float("nan")), ValueError, ["guidance is nan"]),
+    "plan without validation": (lambda t: plan(t.prior, t.digits.train, [10], validation=0), ValueError, ["validation is 0", "try 0.2"]),
+    "plan tested on nothing": (lambda t: plan(t.prior, t.digits.train, [10], tested=-5), ValueError, ["tested is -5", "at least 50"]),
+    "plan of a few images": (lambda t: plan(t.prior, t.few, [10]), ValueError, ["data has a class that keeps", "at least 20"]),
+    "plan by no prior": (lambda t: plan("prior", t.digits.train, [10]), TypeError, ["prior is a str", "Prior.fit"]),
+    "budget without a forecast": (lambda t: Plan([], None, None, []).best(11), ValueError, ["ipc is 11", "plan is for"]),
+    "mixture of no image": (lambda t: draw_mixture(t.few, t.few, 0, 0.5), ValueError, ["ipc is 0"]),
+    "mixture of other classes": (lambda t: draw_mixture(t.few, ImageSet(t.pixels, t.labels, t.classes), 1, 0.5), ValueError, ["generated has", "cat"]),
+    "mixture beyond all": (lambda t: draw_mixture(t.few, t.few, 1, 2), ValueError, ["share is 2", "between 0 and 1"]),
+    "floor of no number": (lambda t: generator_floor([torch.full((20, 2), torch.nan)], [torch.zeros(20, 2)]), ValueError, ["real[0] has 40", "not finite"]),
+    "floor of one point": (lambda t: generator_floor([torch.zeros(20, 2)], [torch.randn(20, 2)]), ValueError, ["real[0] has 20 times the same point"]),
+    "dimension of no number": (lambda t: intrinsic_dimension(torch.full((20, 2), torch.nan)), ValueError, ["x has 40", "not finite"]),
+    "curve through lists of two lengths": (lambda t: fit_error_curve([1.0] * 6, [1.0] * 6, [1.0] * 5, [50.0] * 6), ValueError, ["shapes", "one length"]),
+    "curve through more than everything": (lambda t: fit_error_curve([1.0] * 6, [1.0] * 6, [1.0] * 6, [150.0] * 6), ValueError, ["above 100", "percent"]),
+    "laws of other classes": (lambda t: moment_mmd(t.law(10), t.law(1)), ValueError, ["p has 3 features and 10 classes", "3 and 1"]),
+    "gap in no ball": (lambda t: squared_gap(t.law(), t.law(), float("inf")), ValueError, ["radius is inf", "positive"]),
+    "ascent from nowhere": (lambda t: ascend_softmax(t.law(), t.law(), 1.0, starts=torch.zeros(2, 2)), ValueError, ["starts is (2, 2)", "(m, 3, 10)"]),
+    "fit with endless decay": (lambda t: fit_squared(t.law(), float("inf")), ValueError, ["decay is inf"]),
+    "moments that are negative": (lambda t: linear_excess_bound(-torch.eye(3), torch.zeros(3), 1), ValueError, ["H has shape (3, 3)", "negative eigenvalues"]),
+    "rows by halves": (lambda t: linear_excess_bound(torch.eye(3), torch.zeros(3), 1.5), ValueError, ["rows is 1.5"]),
     "unknown column": (lambda t: record(dataset="digits", accurracy=90.0), TypeError, ["accurracy", "accuracy"]),
     "accuracy that is no number": (lambda t: make_rows({"accuracy": "good"}), ValueError, ["accuracy", "'good'"]),
     "columns of two lengths": (lambda t: record(seed=[0, 1], accuracy=[1.0, 2.0, 3.0]), ValueError, ["columns", "2", "3"]),

@@ -53,6 +53,8 @@ def test_help_shows_an_example(command):
     ("plan --data digits", "--budgets"),
     ("plan --data digits --budgets 1,x", "'1,x'"),
     ("plan --data digits --budgets 10 --prior p --steps 3", "--prior"),
+    ("plan --data digits --budgets 10 --steps 3 --protocol fast", "protocol is 'fast'"),
+    ("plan --data digits --budgets 10 --steps 3 --pilot 1,500", "pilot goes up to 500"),
     ("evaluate", "FOLDER"),
     ("evaluate no_such_folder --data digits", "no_such_folder"),
     ("evaluate no_such_folder", "--data"),

@@ -118,6 +118,37 @@ def test_prose_and_comments_in_modules_do_not_make_stale(done):
     assert states(done) == ["fresh", "fresh"]
 
 
+EXPORTED = "#| export\ndef half(x):\n    return x / 2"
+CHECKED = """#| export
+def check_half(x) -> None:
+    if x % 2:
+        raise ValueError(f"x is {x}, but it must be even: add 1.")
+
+
+def half(x):
+    "Half of x."
+    check_half(x)
+    return x / 2"""
+
+
+def test_a_check_makes_nothing_stale_and_is_shown(project):
+    "In a module and in an exported cell alike; the executed notebook keeps its outputs and shows the cell of today."
+    last = "metric(half=half(4))\nhalf(4)"
+    write_notebook(project / "nbs/second.ipynb", [*SECOND, EXPORTED, last])
+    reproduce("tiny", root=project)
+    write_notebook(project / "nbs/second.ipynb", [*SECOND, "#| export\n# a note", CHECKED, last])
+    module = project / "dsco/records.py"
+    module.write_text(module.read_text().replace("def stage(", "def check_stage(name: str) -> None:\n    if not name:\n        raise ValueError\n\n\ndef stage(")
+                      .replace("    if run := current_run():\n        with", "    check_stage(name)\n    if run := current_run():\n        with"))
+    assert "check_stage(name)\n" in module.read_text() and states(project) == ["fresh", "fresh"]
+    reproduce("tiny", root=project)
+    executed = project / "papermill_runs/tiny/second.ipynb"
+    assert code_cells(executed) == code_cells(project / "nbs/second.ipynb") and states(project) == ["fresh", "fresh"]
+    assert "2.0" in str(json.loads(executed.read_text())["cells"][-1]["outputs"])
+    write_notebook(project / "nbs/second.ipynb", [*SECOND, CHECKED.replace("x / 2", "x / 3"), last])
+    assert states(project) == ["fresh", "stale"]
+
+
 def test_code_makes_stale_what_needs_it(done):
     write_notebook(done / "nbs/first.ipynb", [*FIRST, "1 + 1"])
     assert states(done) == ["stale", "stale"] and "code cells" in why(done) and "first, which it needs" in why(done)
@@ -208,7 +239,7 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(done, tmp_path):
 def test_failed_run_keeps_what_was_there(done, capsys):
     before = outcome(done)
     write_notebook(done / "nbs/second.ipynb", [*SECOND[:2], "raise ValueError('no luck.')"])
-    with pytest.raises(RunError, match="run second stopped in cell .*no luck\. Its notebook so far is .*second.partial.ipynb"):
+    with pytest.raises(RunError, match=r"run second stopped in cell .*no luck\. Its notebook so far is .*second.partial.ipynb"):
         reproduce("tiny", root=done)
     assert "no luck" in capsys.readouterr().err
     (done / "papermill_runs/tiny/second.partial.ipynb").unlink()
