@@ -1267,19 +1267,19 @@ def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Ite
 
 
 def check_constant(small: ConcentratedSet, data: ImageSet, rate: float, steps: int, epochs: int) -> None:
-    "Raise ValueError for data of other classes, and for a rate or a count that no config can keep."
+    "Raise ValueError for data of other classes, and for True or numpy's numbers, which no config can keep."
     if list(data.classes) != list(small.classes):
         raise ValueError(f"data has the classes {data.classes}, but small has {small.classes}: pass the training images that small stands for.")
-    check_rate("rate", rate)
-    check_whole("steps", steps, 1)
-    check_whole("epochs", epochs, 1)
+    for name, value in (("rate", rate), ("steps", steps), ("epochs", epochs)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValueError(f"{name} is {value!r}, but it must be a number of Python's own: change it.")
 
 
 def with_schedule(small: ConcentratedSet, data: ImageSet, *, rate: float, steps: int = 1, epochs: int = 1) -> ConcentratedSet:
     """`small` with a schedule of one constant `rate`, normalised like `data`: how a baseline is trained like a distilled set.
 
     `steps`: in how many equal parts the images are taken, one after the other, `epochs` times. Raises TypeError for what
-    is no set, ValueError for data of other images or classes, for a rate outside of 1e-12 to 1e30, and for a class whose
+    is no set, ValueError for data of other images or classes, for a rate that is not positive, and for a class whose
     images `steps` does not divide."""
     if not isinstance(small, ConcentratedSet):
         raise TypeError(f"small is a {type(small).__name__}, but it must be a ConcentratedSet: make one by ConcentratedSet.from_selection, for example.")

@@ -158,12 +158,14 @@ CHECK = r"check(_\w+)?"
 
 
 def decides_nothing(node: ast.AST) -> bool:
-    "Whether no result depends on a statement: a function `check` or `check_…` declared to return None, a bare call of such a name, or `__all__`."
+    "Whether no result depends on a statement: a function `check` or `check_…` declared to return None, a bare call of one (not of another library's, such as `subprocess.check_call`), or `__all__`."
     if isinstance(node, ast.FunctionDef):
         return bool(re.fullmatch(CHECK, node.name)) and isinstance(node.returns, ast.Constant) and node.returns.value is None
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         called = node.value.func
-        return bool(re.fullmatch(CHECK, getattr(called, "attr", getattr(called, "id", ""))))
+        if isinstance(called, ast.Attribute):
+            return called.attr == "check" or ast.unparse(called.value) == "self" and bool(re.fullmatch(CHECK, called.attr))
+        return isinstance(called, ast.Name) and bool(re.fullmatch(CHECK, called.id))
     return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
 
 

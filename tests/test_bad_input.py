@@ -259,6 +259,7 @@ CASES = {
     "schedule without its mean": (lambda t: evaluate_with_schedule(t.rescheduled(mean=None), t.digits.test, [t.network]), ValueError, ["damaged schedule", "mean"]),
     "schedule of no deviation": (lambda t: evaluate_with_schedule(t.rescheduled(std=[0.0]), t.digits.test, [t.network]), ValueError, ["std [0.0]", "above 0"]),
     "schedule for other classes": (lambda t: with_schedule(t.set, ImageSet(t.few.images, t.few.labels, [f"{c}!" for c in range(10)]), rate=0.1), ValueError, ["data has the classes", "small"]),
+    "schedule in numpy's steps": (lambda t: with_schedule(t.set, t.few, rate=0.1, steps=np.int64(2)), ValueError, ["steps is", "Python's own"]),
     "schedule at no rate": (lambda t: with_schedule(t.set, t.few, rate=0), ValueError, ["rate is 0", "positive"]),
     "networks of two kinds": (lambda t: evaluate_with_schedule(t.scheduled, t.digits.test, [t.network, build_network("lenet", t.few.shape, 10)]), ValueError, ["networks[1]", "LeNet"]),
     "weights of a larger network": (lambda t: load_weights(t.network, torch.cat([flatten_weights(t.network)] * 2)), ValueError, ["theta has shape", "parameters"]),
