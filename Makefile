@@ -35,7 +35,7 @@ $(INSTALLED): settings.ini setup.py
 	touch $@
 
 export: env
-	.venv/bin/nbdev_export
+	$(PYTHON) tests/export.py
 	.venv/bin/jupyter nbconvert --log-level ERROR --clear-output --inplace nbs/*.ipynb
 	.venv/bin/nbdev_clean
 	$(PYTHON) -c "from pathlib import Path; from dsco.runs import render_readme; Path('README.md').write_text(render_readme(), encoding='utf-8')"

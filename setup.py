@@ -22,9 +22,6 @@ setup(
     packages=find_packages(include=["dsco", "dsco.*"]),
     install_requires=cfg["requirements"].split(),
     extras_require=extras,
-    entry_points={
-        "console_scripts": cfg["console_scripts"].split(),
-        "nbdev": [f"{cfg['lib_name']}={cfg['lib_path']}._modidx:d"],
-    },
+    entry_points={"console_scripts": cfg["console_scripts"].split()},
     zip_safe=False,
 )

@@ -10,109 +10,138 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable
+import zipfile
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
 # %% auto #0
-__all__ = ['SETTING', 'COLUMNS', 'INTEGERS', 'NUMBERS', 'CHOICES', 'ORDER', 'METHODS', 'METHOD_COLOURS', 'Run', 'current_run',
-           'project_root', 'typed', 'spread', 'make_rows', 'sort_rows', 'read_rows', 'write_rows', 'stage', 'staged',
-           'record', 'metric', 'save_figure', 'results', 'half_width', 'summarise', 'style', 'table']
+__all__ = ['SETTING', 'COLUMNS', 'METHODS', 'METHOD_COLOURS', 'Run', 'current_run', 'project_root', 'read_rows', 'record',
+           'metric', 'save_figure', 'check_name', 'keep', 'results', 'summarise', 'style', 'table', 'table_line']
 
 # %% ../nbs/04_records.ipynb #2ae78442
 @dataclass(frozen=True)
 class Run:
-    "One notebook at work: run `name` of `profile`, below the project folder `root`, staging its files in `folder`."
+    """One notebook at work: run `name` of `profile`, below the project folder `root`.
+
+    Its files are staged in `folder`. `draw`: it makes nothing, and draws from what it kept."""
 
     name: str
     profile: str
     root: str
     folder: str
-    commit: str = ""
+    draw: bool = False
 
     def variable(self) -> str:
         "The value of `DSCO_RUN` that tells a process it is this run."
-        return json.dumps(asdict(self))
+        fields = asdict(self)
+        return json.dumps(fields if self.draw else {k: v for k, v in fields.items() if k != "draw"})
 
-
+# %% ../nbs/04_records.ipynb #5392e4d0
 def current_run() -> Run | None:
     "The run this process belongs to, None when a notebook is run by hand."
     value = os.environ.get("DSCO_RUN")
     return Run(**json.loads(value)) if value else None
 
-
+# %% ../nbs/04_records.ipynb #6d296139
 def project_root(root: str | Path | None = None) -> Path:
-    """The folder that holds `papermill_runs`: `root`, else the nearest one, from the working folder upwards.
+    """The folder that holds `papermill_runs`: `root`, else that of the run, else the nearest one upwards.
 
     Raises FileNotFoundError when there is none."""
-    start = Path(root or ".").resolve()
+    run = current_run()
+    start = Path(root or (run.root if run else ".")).resolve()
     for folder in [start] if root else [start, *start.parents]:
         if (folder / "papermill_runs").is_dir():
             return folder
-    raise FileNotFoundError(f"root is {str(root or '.')!r}, but there is no papermill_runs folder: name the folder of a checkout of the project.")
+    raise FileNotFoundError(f"root is {str(root or '.')!r}, but there is no papermill_runs folder: "
+                            "name the folder of a checkout of the project.")
 
 # %% ../nbs/04_records.ipynb #0c088bce
 SETTING = ("dataset", "method", "ipc", "real_share", "network", "protocol", "labels", "matched")
-COLUMNS = (*SETTING, "seed", "accuracy", "train_seconds", "synthesis_seconds", "nfe_per_image", "discrepancy", "notebook", "commit")
-INTEGERS = {"ipc", "seed"}
-NUMBERS = {"real_share", "accuracy", "train_seconds", "synthesis_seconds", "nfe_per_image", "discrepancy"}
+COLUMNS = (*SETTING, "set_seed", "seed", "accuracy", "train_seconds", "synthesis_seconds",
+           "nfe_per_image", "discrepancy", "notebook", "made")
+
+# %% ../nbs/04_records.ipynb #e2e1841f
+INTEGERS = {"ipc", "set_seed", "seed"}
+NUMBERS = {"real_share", "accuracy", "train_seconds", "synthesis_seconds", "nfe_per_image",
+           "discrepancy"}
 CHOICES = {"labels": ("hard", "soft"), "matched": ("steps", "epochs")}
-ORDER = (*SETTING, "seed", "notebook", "accuracy")
+ORDER = (*SETTING, "set_seed", "seed", "notebook", "accuracy")
 
 
-def typed(column: str, value) -> str | int | float | None:
-    "One cell of the table: int, float (6 digits), str, or None where empty. Raises ValueError for what does not fit."
+def typed(column: str, value: object) -> str | int | float | None:
+    "One cell of the table: int, float (6 digits), str, or None where empty. ValueError if unfit."
     value = value.item() if hasattr(value, "item") else value
     if value is None or value == "":
         return None
-    try:
-        if column in INTEGERS | NUMBERS and (not math.isfinite(float(value)) or (column in INTEGERS and float(value) != int(float(value)))):
-            raise ValueError
-        value = int(float(value)) if column in INTEGERS else float(f"{float(value):.6g}") if column in NUMBERS else str(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{column} is {value!r}, but it must be {'a whole number' if column in INTEGERS else 'a number'}: correct it in record(...).") from None
+    if column in INTEGERS | NUMBERS:
+        return typed_number(column, value)
     if column in CHOICES and value not in CHOICES[column]:
-        raise ValueError(f"{column} is {value!r}, but it must be one of {', '.join(CHOICES[column])}: choose one.")
-    return value
+        raise ValueError(f"{column} is {value!r}, but it must be one of {', '.join(CHOICES[column])}: "
+                         "choose one.")
+    return str(value)
 
 
+def typed_number(column: str, value: object) -> int | float:
+    "A finite number, whole in the columns of whole numbers."
+    whole = column in INTEGERS
+    try:
+        number = float(value)
+        if not math.isfinite(number) or whole and number != int(number):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ValueError(f"{column} is {value!r}, but it must be a {'whole ' if whole else ''}number: "
+                         "correct it in record(...).") from None
+    return int(number) if whole else float(f"{number:.6g}")
+
+# %% ../nbs/04_records.ipynb #1e0febd9
 def spread(columns: dict) -> list[dict]:
-    "Rows from columns: a list, tuple, range or array holds one value a row, anything else stands in every row."
-    many = {name: list(value) for name, value in columns.items() if isinstance(value, (list, tuple, range)) or getattr(value, "ndim", 0)}
+    "Rows from columns: a list, range or array holds one value a row, all else stands in every row."
+    many = {name: list(value) for name, value in columns.items()
+            if isinstance(value, (list, tuple, range)) or getattr(value, "ndim", 0)}
     lengths = {name: len(value) for name, value in many.items()}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"the columns have {lengths} values, but they must agree: give one value a row.")
+        raise ValueError(f"the columns have {lengths} values, but they must agree: "
+                         "give one value a row.")
     count = next(iter(lengths.values()), 1)
-    return [{name: many[name][i] if name in many else value for name, value in columns.items()} for i in range(count)]
+    return [columns | {name: value[i] for name, value in many.items()} for i in range(count)]
 
 
 def make_rows(columns: dict) -> list[dict]:
-    "Complete, typed rows from some of the columns. Raises TypeError for an unknown column."
-    given = [name for name in COLUMNS if name not in ("notebook", "commit")]
+    "Complete, typed rows from some of the columns. TypeError for an unknown column."
+    given = [name for name in COLUMNS if name not in ("notebook", "made")]
     if unknown := [name for name in columns if name not in given]:
-        raise TypeError(f"record got {', '.join(unknown)}, but its columns are {', '.join(given)}: correct the name.")
+        raise TypeError(f"record got {', '.join(unknown)}, but its columns are {', '.join(given)}: "
+                        "correct the name.")
     run = current_run()
-    origin = {"notebook": run.name if run else None, "commit": run.commit if run else None}
-    return [{name: typed(name, (row | origin).get(name)) for name in COLUMNS} for row in spread(columns)]
+    origin = {"notebook": run.name if run else None}
+    return [{name: typed(name, (row | origin).get(name)) for name in COLUMNS}
+            for row in spread(columns)]
 
 # %% ../nbs/04_records.ipynb #b221c6ef
 def sort_rows(rows: Iterable[dict]) -> list[dict]:
-    "Rows in the order of the file: by setting, seed, notebook, accuracy; empty cells first."
-    return sorted(rows, key=lambda row: [(row[name] is not None, row[name] if row[name] is not None else "") for name in ORDER])
+    "Rows in the order of the file: by setting, seeds, notebook, accuracy; empty cells first."
+    def key(row: dict) -> list[tuple]:
+        return [(row[name] is not None, "" if row[name] is None else row[name]) for name in ORDER]
 
+    return sorted(rows, key=key)
 
+# %% ../nbs/04_records.ipynb #5400458a
 def read_rows(path: str | Path) -> list[dict]:
-    "The typed rows of a results file, an empty list if there is no file. Raises ValueError if its columns are others."
+    """The typed rows of a results file, an empty list if there is no file.
+
+    Raises ValueError if its columns are others."""
     if not Path(path).is_file():
         return []
     with open(path, newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"{path} has the columns {reader.fieldnames}, but they must be {', '.join(COLUMNS)}: delete the file and rerun.")
+            raise ValueError(f"{path} has the columns {reader.fieldnames}, but they must be "
+                             f"{', '.join(COLUMNS)}: delete the file and run again.")
         return [{name: typed(name, row[name]) for name in COLUMNS} for row in reader]
 
-
+# %% ../nbs/04_records.ipynb #ed12d01d
 def write_rows(path: str | Path, rows: Iterable[dict]) -> None:
     "Write a results file, sorted, under a temporary name and then renamed."
     temporary = Path(f"{path}.tmp")
@@ -133,58 +162,142 @@ def stage(name: str, items: Iterable[dict]) -> None:
 def staged(folder: str | Path, name: str) -> list[dict]:
     "What was staged in the file `name`."
     path = Path(folder) / name
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines]
 
-
+# %% ../nbs/04_records.ipynb #112bbfe2
 def record(**columns) -> list[dict]:
-    """Add a row a trained network to the profile's `results.csv`; returns the rows, which is all it does by hand.
+    """Add a row a trained network to the profile's `results.csv`; returns the rows.
 
-    `columns` are those of `COLUMNS` except notebook and commit, which are filled in. A column that holds a list
-    makes one row for each of its values. Raises TypeError for an unknown column, ValueError for a value that
-    does not fit its column."""
+    `columns` are those of `COLUMNS` but notebook and made, which are filled in. A column that holds a
+    list makes one row for each of its values. By hand the rows are only returned.
+    Raises TypeError for an unknown column, ValueError for a value that does not fit its column."""
     rows = make_rows(columns)
     stage("rows.jsonl", rows)
     return rows
 
-
+# %% ../nbs/04_records.ipynb #551213b5
 def metric(**values) -> dict[str, float | int | str]:
-    """Put named numbers (or short words) into the JSON record of the run; returns them, which is all it does by hand.
+    """Put named numbers (or short words) into the JSON record of the run; returns them.
 
-    Raises TypeError for anything else."""
-    values = {name: value.item() if hasattr(value, "item") else value for name, value in values.items()}
-    if wrong := [name for name, value in values.items() if not isinstance(value, (int, float, str))]:
-        raise TypeError(f"metric {wrong[0]} is a {type(values[wrong[0]]).__name__}, but it must be a number or a word: pass one value a name.")
+    By hand they are only returned. Raises TypeError for anything else."""
+    values = {name: v.item() if hasattr(v, "item") else v for name, v in values.items()}
+    if wrong := [name for name, v in values.items() if not isinstance(v, (int, float, str))]:
+        raise TypeError(f"metric {wrong[0]} is a {type(values[wrong[0]]).__name__}, but it must be a "
+                        "number or a word: pass one value a name.")
     stage("metrics.jsonl", [values])
     return values
 
-
+# %% ../nbs/04_records.ipynb #1be885c8
 def save_figure(fig, name: str) -> None:
-    """Save a matplotlib figure as `figures/<profile>/name.png`; by hand the figure is only shown.
+    """Save a matplotlib figure as `figures/<profile>/name.png`; by hand it is only shown.
 
     Raises ValueError unless `name` is made of letters, digits, `_` and `-`."""
-    if not re.fullmatch(r"[\w-]+", name):
-        raise ValueError(f"name is {name!r}, but it becomes a file name: use letters, digits, _ and - only, without .png.")
+    check_name(name)
     if run := current_run():
         path = Path(run.folder, "figures", f"{name}.png")
         path.parent.mkdir(exist_ok=True)
         # No software version in the file: the same figure is the same bytes.
-        fig.savefig(path.with_suffix(".tmp"), format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+        fig.savefig(path.with_suffix(".tmp"), format="png", dpi=110, bbox_inches="tight",
+                    metadata={"Software": None})
         os.replace(path.with_suffix(".tmp"), path)
+
+
+def check_name(name: str) -> None:
+    "Raise ValueError unless `name` can be that of a file."
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ValueError(f"name is {name!r}, but it becomes a file name: "
+                         "use letters, digits, _ and - only, without an ending.")
+
+# %% ../nbs/04_records.ipynb #33571df4
+def pack_set(small) -> dict:
+    "Arrays of a set, its words as JSON in one of them."
+    import numpy as np  # here only a set needs it
+
+    words = json.dumps({"classes": small.classes, "origin": small.origin, "config": small.config})
+    arrays = {"images": small.images.numpy(), "labels": small.labels.numpy(), "words": np.array(words)}
+    if small.soft_labels is not None:
+        arrays["soft_labels"] = small.soft_labels.numpy()
+    return arrays
+
+
+def unpack_set(path: Path):
+    "A set from its file."
+    import numpy as np
+    import torch
+
+    from dsco.concentrate import ConcentratedSet
+
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: torch.from_numpy(file[name]) for name in file.files if name != "words"}
+        words = json.loads(str(file["words"]))
+    return ConcentratedSet(**arrays, **words)
+
+# %% ../nbs/04_records.ipynb #e7974085
+def write_arrays(path: Path, arrays: dict) -> None:
+    "A compressed .npz without dates: the same arrays are the same bytes."
+    from numpy.lib import format as npy
+
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w") as file:
+                npy.write_array(file, array, allow_pickle=False)
+
+# %% ../nbs/04_records.ipynb #a3d2e3dc
+def keep(name: str, make: Callable[[], object]):
+    """What `make()` gives, kept with the run's results; when a run is only drawn, what it kept.
+
+    A ConcentratedSet, or numbers and words in lists and dictionaries, which come back as JSON has them
+    (tuples as lists). By hand `make()` is called and nothing is kept. Raises ValueError for a name that
+    is no file name, TypeError for what JSON cannot hold, FileNotFoundError when it was not kept."""
+    check_name(name)
+    run = current_run()
+    if run and run.draw:
+        folder = Path(run.root, "papermill_runs", run.profile, "sets", run.name)
+        return read_kept(folder, name)
+    made = make()
+    if hasattr(made, "origin") and hasattr(made, "images"):
+        return keep_in(run, f"{name}.npz", lambda path: write_arrays(path, pack_set(made))) or made
+    text = json.dumps(made)
+    keep_in(run, f"{name}.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+    return json.loads(text)
+
+# %% ../nbs/04_records.ipynb #7fbe87aa
+def keep_in(run: Run | None, file: str, write: Callable[[Path], object]) -> None:
+    "Let `write` write one kept file into the staging folder of a run; nothing by hand."
+    if run:
+        path = Path(run.folder, "kept", file)
+        path.parent.mkdir(exist_ok=True)
+        write(path)
+
+
+def read_kept(folder: Path, name: str):
+    "What a run kept under `name`."
+    sets, words = folder / f"{name}.npz", folder / f"{name}.json"
+    if sets.is_file():
+        return unpack_set(sets)
+    if not words.is_file():
+        raise FileNotFoundError(f"{folder} has no {name}: make the run again, it kept other things.")
+    return json.loads(words.read_text(encoding="utf-8"))
 
 # %% ../nbs/04_records.ipynb #f84c09e0
 def results(profile: str | None = None, *, root: str | Path | None = None) -> list[dict]:
     """The rows of `papermill_runs/<profile>/results.csv`, typed, None where empty.
 
-    `profile`: by default that of the current run, `quick` by hand. Raises FileNotFoundError for an unknown one."""
+    `profile`: by default that of the current run, `quick` by hand. FileNotFoundError if unknown."""
     run = current_run()
     profile = profile or (run.profile if run else "quick")
-    folder = project_root(root or (run.root if run else None)) / "papermill_runs"
+    folder = project_root(root) / "papermill_runs"
     if not ((folder / f"{profile}.yaml").is_file() or (folder / profile).is_dir()):
         known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml"))) or "none yet"
-        raise FileNotFoundError(f"profile is {profile!r}, but the profiles are {known}: name one of them.")
+        raise FileNotFoundError(f"profile is {profile!r}, but the profiles are {known}: "
+                                "name one of them.")
     rows = read_rows(folder / profile / "results.csv")
-    if run and run.profile == profile and root is None:
-        rows = [row for row in rows if row["notebook"] != run.name] + staged(run.folder, "rows.jsonl")
+    if run and not run.draw and run.profile == profile and root is None:
+        own = staged(run.folder, "rows.jsonl")
+        rows = [row for row in rows if row["notebook"] != run.name] + own
     return sort_rows(rows)
 
 # %% ../nbs/04_records.ipynb #5d8156cf
@@ -195,52 +308,70 @@ def half_width(values: list[float]) -> float | None:
     n = len(values)
     return float(t.ppf(0.975, n - 1)) * stdev(values) / math.sqrt(n) if n > 1 else None
 
-
+# %% ../nbs/04_records.ipynb #60f500e3
 def summarise(rows: Iterable[dict]) -> list[dict]:
-    """One row a setting and notebook: the columns of `SETTING`, `notebook`, `seeds` (how many networks), `mean` and `ci95` of the accuracy in percent.
+    """One row a setting and notebook: the columns of `SETTING`, `notebook`, `seeds`, `mean`, `ci95`.
 
-    Two notebooks may measure one setting with the same seeds; pooled, those would make the interval too short."""
+    `seeds`: how many networks; `mean` and `ci95` of the accuracy in percent. Two notebooks may measure
+    one setting with the same seeds; pooled, those would make the interval too short."""
     groups: dict[tuple, list[float]] = {}
     for row in rows:
         if row["accuracy"] is not None:
-            groups.setdefault((*(row[name] for name in SETTING), row.get("notebook")), []).append(row["accuracy"])
-    return [dict(zip((*SETTING, "notebook"), setting), seeds=len(values), mean=mean(values), ci95=half_width(values))
-            for setting, values in groups.items()]
+            setting = (*(row[name] for name in SETTING), row.get("notebook"))
+            groups.setdefault(setting, []).append(row["accuracy"])
+    return [dict(zip((*SETTING, "notebook"), setting, strict=True), seeds=len(values),
+                 mean=mean(values), ci95=half_width(values)) for setting, values in groups.items()]
 
 # %% ../nbs/04_records.ipynb #38f51140
 METHODS = {
-    "full": "all real images", "random": "random real images", "herding": "herding", "kcenter": "k-center", "kmeans": "k-means",
-    "prior": "raw samples of the prior", "pool": "pool selection", "nopt": "NOpt", "nopt_free": "NOpt, data-free", "doped": "NOpt, doped",
-    "bilevel_fixed": "bilevel, fixed start", "bilevel_random": "bilevel, random starts", "bilevel_window": "bilevel, window",
-    "dc": "DC", "dm": "DM", "dsa": "DSA", "d4m": "D4M", "mgd3": "MGD3", "d3hr": "D3HR", "igd": "IGD", "minimax": "Minimax", "cao2": "CaO2"}
+    "full": "all real images", "random": "random real images", "herding": "herding",
+    "kcenter": "k-center", "kmeans": "k-means", "prior": "raw samples of the prior",
+    "pool": "pool selection", "nopt": "NOpt", "nopt_free": "NOpt, data-free", "doped": "NOpt, doped",
+    "bilevel_fixed": "bilevel, fixed start", "bilevel_random": "bilevel, random starts",
+    "bilevel_window": "bilevel, window", "dc": "DC", "dm": "DM", "dsa": "DSA", "d4m": "D4M",
+    "mgd3": "MGD3", "d3hr": "D3HR", "igd": "IGD", "minimax": "Minimax", "cao2": "CaO2"}
 METHOD_COLOURS = {
-    "full": "#000000", "random": "#8c8c8c", "herding": "#595959", "kcenter": "#b3a28a", "kmeans": "#7d6b4f",
-    "prior": "#9ecae1", "pool": "#2f7ebc", "nopt": "#d55e00", "nopt_free": "#f2a900", "doped": "#9c1f10",
-    "bilevel_fixed": "#005a3c", "bilevel_random": "#1fa37a", "bilevel_window": "#95d6b8",
-    "dc": "#54278f", "dm": "#9e7fc4", "dsa": "#cbb6e0", "d4m": "#c2186b", "mgd3": "#e377c2", "d3hr": "#f5b5d9",
-    "igd": "#0b7d8c", "minimax": "#17becf", "cao2": "#a0e0e8"}
+    "full": "#000000", "random": "#8c8c8c", "herding": "#595959", "kcenter": "#b3a28a",
+    "kmeans": "#7d6b4f", "prior": "#9ecae1", "pool": "#2f7ebc", "nopt": "#d55e00",
+    "nopt_free": "#f2a900", "doped": "#9c1f10", "bilevel_fixed": "#005a3c",
+    "bilevel_random": "#1fa37a", "bilevel_window": "#95d6b8", "dc": "#54278f", "dm": "#9e7fc4",
+    "dsa": "#cbb6e0", "d4m": "#c2186b", "mgd3": "#e377c2", "d3hr": "#f5b5d9", "igd": "#0b7d8c",
+    "minimax": "#17becf", "cao2": "#a0e0e8"}
 
-
+# %% ../nbs/04_records.ipynb #2667f33b
 def style() -> None:
-    "Set seaborn's and matplotlib's defaults for every figure: colour-blind palette, white grid, readable sizes."
+    "Set seaborn's and matplotlib's defaults: colour-blind palette, white grid, readable sizes."
     import seaborn
 
     seaborn.set_theme(context="notebook", style="whitegrid", palette="colorblind", rc={
-        "figure.figsize": (6, 3.6), "figure.dpi": 90, "savefig.dpi": 110, "axes.titlesize": 12, "axes.labelsize": 11,
-        "legend.fontsize": 9, "legend.frameon": False, "lines.markersize": 5, "image.cmap": "gray", "grid.alpha": 0.5})
+        "figure.figsize": (6, 3.6), "figure.dpi": 90, "savefig.dpi": 110, "axes.titlesize": 12,
+        "axes.labelsize": 11, "legend.fontsize": 9, "legend.frameon": False,
+        "lines.markersize": 5, "image.cmap": "gray", "grid.alpha": 0.5})
 
 # %% ../nbs/04_records.ipynb #6517bf76
 def table(rows: Iterable[dict]) -> str:
-    "A Markdown table of `summarise(rows)`: a line a setting (and notebook, where there are several), accuracy as mean ± half the 95 % interval, in percent."
-    lines, summary = [], summarise(rows)
-    for row in summary:
-        accuracy = f"{row['mean']:.1f}" + (f" ± {row['ci95']:.1f}" if row["ci95"] is not None else "")
-        cells = {name: "" if row[name] is None else f"{row[name]:g}" if name == "real_share" else str(row[name]) for name in SETTING}
-        cells |= {"notebook": row["notebook"] or ""} if len({other["notebook"] for other in summary}) > 1 else {}
-        lines.append(cells | {"method": METHODS.get(row["method"], row["method"]), "seeds": str(row["seeds"]), "accuracy": accuracy})
+    """A Markdown table of `summarise(rows)`, a line a setting (and notebook, where there are several).
+
+    Accuracy as mean ± half the 95 % interval, in percent."""
+    summary = summarise(rows)
+    several = len({row["notebook"] for row in summary}) > 1
+    lines = [table_line(row, several) for row in summary]
     if not lines:
         return "no rows yet"
     names = [name for name in lines[0] if any(line[name] for line in lines)]
     width = {name: max(len(name), *(len(line[name]) for line in lines)) for name in names}
-    ruled = [dict(zip(names, names)), {name: "-" * width[name] for name in names}, *lines]
-    return "\n".join("| " + " | ".join(line[name].ljust(width[name]) for name in names) + " |" for line in ruled)
+    rule = {name: "-" * width[name] for name in names}
+    ruled = [dict(zip(names, names, strict=True)), rule, *lines]
+    return "\n".join("| " + " | ".join(line[name].ljust(width[name]) for name in names) + " |"
+                     for line in ruled)
+
+
+def table_line(row: dict, several: bool) -> dict[str, str]:
+    "The cells of one line of a table."
+    bar = f" ± {row['ci95']:.1f}" if row["ci95"] is not None else ""
+    cells = {name: "" if row[name] is None else str(row[name]) for name in SETTING}
+    if row["real_share"] is not None:
+        cells["real_share"] = f"{row['real_share']:g}"
+    cells["method"] = METHODS.get(row["method"], row["method"])
+    where = {"notebook": row["notebook"] or ""} if several else {}
+    return cells | where | {"seeds": str(row["seeds"]), "accuracy": f"{row['mean']:.1f}{bar}"}

@@ -1,7 +1,6 @@
-"Profiles: what is run, what is skipped, what a kill leaves, and whether the committed results belong to this code."
+"Profiles: what is run, what is skipped, what a kill leaves, and which results still stand."
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -9,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from dsco.profiles import code_cells, content_id, load_profile, read_record, status
 from dsco.records import COLUMNS, read_rows, record, results, save_figure
-from dsco.runs import LARGEST, RunError, code_cells, load_profile, reproduce, status
+from dsco.replay import outside, rehearse, spot, verify
+from dsco.runs import LARGEST, RunError, reproduce
 
 ROOT = Path(__file__).parent.parent
 PROFILE = """
-- {name: first, notebook: nbs/first.ipynb, parameters: {rows: 4}}
+- {name: first, notebook: nbs/first.ipynb, parameters: {rows: 4}, replay: {rows: 2}}
 - {name: second, notebook: nbs/second.ipynb, needs: [first]}
 """
 FIRST = ["import random, time\nfrom dsco.records import metric, record, save_figure", "rows = 2\npause = 0.0",
@@ -34,13 +35,14 @@ def write_notebook(path: Path, sources: list[str], prose: str = "# A title") -> 
 
 
 def make_project(folder: Path) -> Path:
-    "A project of two tiny notebooks with a copy of the package, so that its modules can be changed."
+    "A git repository of two tiny notebooks with a copy of the package, so that its modules can be changed."
     (folder / "nbs").mkdir(parents=True)
     (folder / "papermill_runs").mkdir()
     shutil.copytree(ROOT / "dsco", folder / "dsco", ignore=shutil.ignore_patterns("__pycache__"))
     write_notebook(folder / "nbs/first.ipynb", FIRST)
     write_notebook(folder / "nbs/second.ipynb", SECOND)
     (folder / "papermill_runs/tiny.yaml").write_text(PROFILE)
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
     return folder
 
 
@@ -82,12 +84,14 @@ def outcome(folder: Path) -> dict:
 
 def test_what_a_finished_profile_leaves(finished):
     runs = finished / "papermill_runs/tiny"
-    assert states(finished) == ["fresh", "fresh"]
+    assert states(finished) == ["current", "current"]
     assert {path.name for path in runs.iterdir()} - {"lock.tmp"} == {"first.ipynb", "first.json", "second.ipynb", "second.json", "results.csv"}
     assert [row["seed"] for row in results("tiny", root=finished)] == [0, 1, 2, 3]
     assert (runs / "results.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
     assert {row["notebook"] for row in results("tiny", root=finished)} == {"first"}
     written = json.loads((runs / "second.json").read_text())
+    assert written["made"]["dsco"] == content_id(finished, "dsco") and written["made"]["needs"]["first"][0] == 4
+    assert {row["made"] for row in results("tiny", root=finished)} == {written["made"]["dsco"][:12]}
     assert written["metrics"] == {"seen": 4} and written["seed"] == 3 and written["figures"] == [] and written["seconds"] > 0
     assert {"python", "torch", "diffusers", "dsco"} <= written["versions"].keys() and written["device"]
     assert (finished / "figures/tiny/line.png").read_bytes().startswith(b"\x89PNG")
@@ -105,93 +109,187 @@ def test_executed_notebook_shows_the_current_code(finished):
         assert code_cells(finished / f"papermill_runs/tiny/{name}.ipynb") == code_cells(finished / f"nbs/{name}.ipynb")
 
 
-def test_fresh_runs_are_skipped(done):
+def test_current_runs_are_skipped(done):
     before = (done / "papermill_runs/tiny/first.json").read_bytes()
     reproduce("tiny", root=done)
     assert (done / "papermill_runs/tiny/first.json").read_bytes() == before
 
 
-def test_prose_and_comments_in_modules_do_not_make_stale(done):
-    write_notebook(done / "nbs/first.ipynb", FIRST, prose="# A better title")
-    module = done / "dsco/records.py"
-    module.write_text("# a comment\n" + module.read_text().replace("A row a trained network", "One row for each trained network"))
-    assert states(done) == ["fresh", "fresh"]
+def change(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
 
 
-EXPORTED = "#| export\ndef half(x):\n    return x / 2"
-CHECKED = """#| export
-def check_half(x) -> None:
-    if x % 2:
-        raise ValueError(f"x is {x}, but it must be even: add 1.")
+def test_a_comment_opens_every_result_and_a_replay_closes_it(done):
+    "Nothing is made again: the records and the rows stay, and say what was checked."
+    rows = (done / "papermill_runs/tiny/results.csv").read_bytes()
+    change(done / "dsco/records.py", "def record(", "# a comment\ndef record(")
+    assert states(done) == ["open", "open"] and "the package has changed" in why(done)
+    assert verify("tiny", root=done) == {}
+    assert states(done) == ["replayed", "replayed"] and "numbers agree" in why(done)
+    assert (done / "papermill_runs/tiny/results.csv").read_bytes() == rows
+    proof = read_record("first", "tiny", done)["replayed"]
+    assert proof["compared"] > 0 and proof["content"]["dsco"] == content_id(done, "dsco")
+    change(done / "dsco/records.py", "# a comment\ndef record(", "# another\ndef record(")
+    assert states(done) == ["open", "open"]
 
 
-def half(x):
-    "Half of x."
-    check_half(x)
-    return x / 2"""
+def test_a_changed_number_is_named(done):
+    change(done / "nbs/first.ipynb", "100 * die.random()", "99 * die.random()")
+    [(run, differ)] = verify("tiny", root=done).items()
+    assert run == "first" and any("accuracy" in name for name in differ)
+    assert states(done)[0] == "open"
 
 
-def test_a_check_makes_nothing_stale_and_is_shown(project):
-    "In a module and in an exported cell alike; the executed notebook keeps its outputs and shows the cell of today."
-    last = "metric(half=half(4))\nhalf(4)"
-    write_notebook(project / "nbs/second.ipynb", [*SECOND, EXPORTED, last])
-    reproduce("tiny", root=project)
-    write_notebook(project / "nbs/second.ipynb", [*SECOND, "#| export\n# a note", CHECKED, last])
-    module = project / "dsco/records.py"
-    module.write_text(module.read_text().replace("def stage(", "def check_stage(name: str) -> None:\n    if not name:\n        raise ValueError\n\n\ndef stage(")
-                      .replace("    if run := current_run():\n        with", "    check_stage(name)\n    if run := current_run():\n        with"))
-    assert "check_stage(name)\n" in module.read_text() and states(project) == ["fresh", "fresh"]
-    reproduce("tiny", root=project)
-    executed = project / "papermill_runs/tiny/second.ipynb"
-    assert code_cells(executed) == code_cells(project / "nbs/second.ipynb") and states(project) == ["fresh", "fresh"]
-    assert "2.0" in str(json.loads(executed.read_text())["cells"][-1]["outputs"])
-    write_notebook(project / "nbs/second.ipynb", [*SECOND, CHECKED.replace("x / 2", "x / 3"), last])
-    assert states(project) == ["fresh", "stale"]
+def test_a_replay_sees_what_it_needs_by_the_same_content(done):
+    "The second run counts the rows of the first: two in a replay, by both contents."
+    change(done / "nbs/second.ipynb", "len(results())", "len(list(results()))")
+    assert verify("tiny", root=done) == {} and states(done) == ["current", "replayed"]
 
 
-def test_code_makes_stale_what_needs_it(done):
-    write_notebook(done / "nbs/first.ipynb", [*FIRST, "1 + 1"])
-    assert states(done) == ["stale", "stale"] and "code cells" in why(done) and "first, which it needs" in why(done)
+def test_moved_and_renamed_is_replayed(done):
+    "The record names the notebook that made it, wherever it lies today."
+    (done / "nbs/first.ipynb").rename(done / "nbs/moved.ipynb")
+    (done / "papermill_runs/tiny.yaml").write_text(PROFILE.replace("nbs/first", "nbs/moved"))
+    assert states(done) == ["current", "current"]  # the content is the same, whatever its name
 
 
-def test_code_of_the_last_run_makes_only_that_stale(done):
-    write_notebook(done / "nbs/second.ipynb", [*SECOND, "1 + 1"])
-    assert states(done) == ["fresh", "stale"]
+def test_without_git_nobody_can_know(done):
+    shutil.rmtree(done / ".git")
+    assert states(done) == ["unknown", "unknown"] and "no git" in why(done)
+    with pytest.raises(RunError, match="no git"):
+        verify("tiny", root=done)
+    reproduce("tiny", root=done)  # what is there is left alone
+    assert states(done) == ["unknown", "unknown"]
 
 
-def test_parameter_makes_stale(done):
+def test_a_result_is_made_without_git(project):
+    shutil.rmtree(project / ".git")
+    assert [run.state for run in reproduce("tiny", root=project)] == ["unknown", "unknown"]
+
+
+def test_a_lost_content_is_named(done):
+    change(done / "dsco/records.py", "def record(", "# a comment\ndef record(")
+    shutil.rmtree(done / ".git")
+    subprocess.run(["git", "init", "--quiet", str(done)], check=True)
+    with pytest.raises(RunError, match="git has no content .* fetch the whole history"):
+        verify("tiny", root=done)
+
+
+def test_parameter_opens_and_cannot_be_replayed(done):
     (done / "papermill_runs/tiny.yaml").write_text(PROFILE.replace("rows: 4", "rows: 5"))
-    assert states(done) == ["stale", "stale"] and "parameter rows" in why(done)
+    assert states(done)[0] == "open" and "parameter rows" in why(done)
+    assert verify("tiny", root=done) == {} and states(done)[0] == "open"
 
 
-def test_module_makes_stale(done):
-    with open(done / "dsco/records.py", "a") as file:
-        file.write("\nADDED = 1\n")
-    assert states(done) == ["stale", "stale"] and "module dsco.records" in why(done)
+def test_new_rows_of_a_need_open_what_reads_them(done):
+    (done / "papermill_runs/tiny.yaml").write_text(PROFILE.replace("rows: 4", "rows: 5"))
+    reproduce("tiny", root=done, only=["first"])
+    assert states(done) == ["current", "open"] and "what it needs" in why(done)
 
 
-def test_module_that_no_run_uses_does_not_make_stale(done):
-    with open(done / "dsco/data.py", "a") as file:
-        file.write("\nADDED = 1\n")
-    assert states(done) == ["fresh", "fresh"]
+KEEPING = ["from dsco.records import keep, metric, record, save_figure", "rows = 2\npause = 0.0",
+           "found = keep('found', lambda: [1.5, 2.5])\nmetric(found=found[0])",
+           "import matplotlib.pyplot as plt\nfig, ax = plt.subplots(figsize=(2, 1))\nax.plot(found)\nsave_figure(fig, 'line')"]
+
+
+def test_drawn_from_what_was_kept(project):
+    "The figure is new, the numbers are not made again."
+    write_notebook(project / "nbs/first.ipynb", KEEPING)
+    reproduce("tiny", root=project, only=["first"])
+    kept, figure = project / "papermill_runs/tiny/sets/first/found.json", project / "figures/tiny/line.png"
+    before, picture, written = kept.read_bytes(), figure.read_bytes(), read_record("first", "tiny", project)
+    change(project / "nbs/first.ipynb", "lambda: [1.5, 2.5]", "lambda: 1 / 0")
+    change(project / "nbs/first.ipynb", "ax.plot(found)", "ax.plot(found[::-1])")
+    reproduce("tiny", root=project, draw=True)
+    assert kept.read_bytes() == before and figure.read_bytes() != picture
+    assert read_record("first", "tiny", project) == written
+    assert "found[::-1]" in (project / "papermill_runs/tiny/first.ipynb").read_text()
+
+
+def test_a_set_is_kept_to_the_last_bit(digits, monkeypatch, tmp_path):
+    import torch
+
+    from dsco import ConcentratedSet
+    from dsco.records import Run, keep
+
+    images = digits.train.subset(torch.arange(20))
+    small = ConcentratedSet(images.images, images.labels.sort().values, images.classes, origin=["synthetic", 3] * 10,
+                            soft_labels=torch.rand(20, 10), config={"method": "nopt", "rate": 0.1})
+    folder = tmp_path / "papermill_runs/quick/sets/run"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("DSCO_RUN", Run("run", "quick", str(tmp_path), str(tmp_path)).variable())
+    assert keep("small", lambda: small) is small
+    shutil.move(tmp_path / "kept/small.npz", folder)
+    monkeypatch.setenv("DSCO_RUN", Run("run", "quick", str(tmp_path), str(tmp_path), draw=True).variable())
+    read = keep("small", lambda: 1 / 0)
+    assert torch.equal(read.images, small.images) and torch.equal(read.labels, small.labels)
+    assert torch.equal(read.soft_labels, small.soft_labels) and read.origin == small.origin and read.config == small.config
+    with pytest.raises(FileNotFoundError, match="has no other"):
+        keep("other", lambda: small)
+
+
+def test_spot_check_judges_by_the_spread_of_the_record(done):
+    rows = results("tiny", root=done)
+    assert outside(rows, [rows[0]]) == ({}, 1)
+    assert outside(rows, [{**rows[0], "accuracy": 500.0}])[0]
+    assert spot("tiny", root=done) == {}  # nothing is open, and no run has a parameter seeds
+    assert states(done) == ["current", "current"]
+
+
+SEEDED = ["import random\nfrom dsco.records import record", "seeds = 6\nshift = 0",
+          "for s in range(seeds):\n    record(dataset='digits', method='random', ipc=1, seed=s, accuracy=50 + shift + random.Random(s).random())"]
+
+
+def test_a_spot_check_passes_noise_and_stops_a_shift(project):
+    (project / "papermill_runs/tiny.yaml").write_text("- {name: first, notebook: nbs/first.ipynb}")
+    write_notebook(project / "nbs/first.ipynb", SEEDED)
+    reproduce("tiny", root=project)
+    change(project / "nbs/first.ipynb", "random.Random(s)", "random.Random(s + 1)")
+    assert spot("tiny", root=project) == {} and states(project) == ["spot-checked"]
+    change(project / "nbs/first.ipynb", "50 + shift", "60 + shift")
+    assert list(spot("tiny", root=project)) == ["first"] and states(project) == ["open"]
+
+
+def test_a_rehearsal_keeps_nothing_and_names_what_fails(done):
+    before = outcome(done)
+    took = rehearse("tiny", root=done)
+    assert took.keys() == {"first", "second"} and outcome(done) == before
+    change(done / "nbs/second.ipynb", "len(results())", "1 / 0")
+    with pytest.raises(RunError, match="1 of 2 runs of tiny did not rehearse: run second stopped .*ZeroDivision"):
+        rehearse("tiny", root=done)
+
+
+def test_new_code_never_meets_an_old_cache(done):
+    "The cache of a run is named by the package."
+    show = [*FIRST[:2], "import os\nprint(os.environ['DSCO_CACHE'])"]
+    write_notebook(done / "nbs/first.ipynb", show)
+    seen = []
+    for comment in ("# one", "# two"):
+        change(done / "dsco/records.py", "def record(", f"{comment}\ndef record(")
+        reproduce("tiny", root=done, only=["first"])
+        seen.append(content_id(done, "dsco")[:12] in (done / "papermill_runs/tiny/first.ipynb").read_text())
+    assert seen == [True, True]
 
 
 @pytest.mark.parametrize("path, state", [
-    ("papermill_runs/tiny/first.json", "missing"), ("papermill_runs/tiny/first.ipynb", "stale"),
-    ("papermill_runs/tiny/results.csv", "stale"), ("figures/tiny/line.png", "stale")])
+    ("papermill_runs/tiny/first.json", "missing"), ("papermill_runs/tiny/first.ipynb", "open"),
+    ("papermill_runs/tiny/results.csv", "open"), ("figures/tiny/line.png", "open")])
 def test_lost_file(done, path, state):
     (done / path).unlink()
-    assert states(done) == [state, "fresh"]
+    assert states(done)[0] == state
 
 
 def test_broken_record_counts_as_missing(done):
     (done / "papermill_runs/tiny/first.json").write_text('{"name": ')
-    assert states(done) == ["missing", "fresh"]
+    assert states(done) == ["missing", "current"]
 
 
 @pytest.mark.parametrize("text, words", [
     (PROFILE.replace("rows: 4", "rwos: 4"), ["'rwos'", "first", "rows, pause"]),
     (PROFILE.replace("first.ipynb", "none.ipynb"), ["nbs/none.ipynb", "no such file"]),
+    (PROFILE.replace("replay: {rows: 2}", "replay: {rows: few}"), ["replay of run first", "'few'", "numbers only"]),
     (PROFILE.replace("needs: [first]", "needs: [frist]"), ["'frist'", "first, second"]),
     (PROFILE.replace("parameters: {rows: 4}", "needs: [second]"), ["circle", "first", "second"]),
     (PROFILE.replace("name: second", "name: first"), ["'first' twice"]),
@@ -228,11 +326,11 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(done, tmp_path):
     while not list(done.glob("papermill_runs/tiny/*.partial/rows.jsonl")):
         assert process.poll() is None, (tmp_path / "log.txt").read_text()
         time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     process.wait()
-    assert (done / "papermill_runs/tiny/results.csv").read_bytes() == before and states(done) == ["stale", "stale"]
+    assert (done / "papermill_runs/tiny/results.csv").read_bytes() == before and states(done)[0] == "open"
     write_notebook(done / "nbs/first.ipynb", FIRST)
-    assert [run.state for run in reproduce("tiny", root=done, only=["first"], force=True)] == ["fresh", "fresh"]
+    assert [run.state for run in reproduce("tiny", root=done, only=["first"], force=True)] == ["current", "current"]
     assert outcome(done) == expected
 
 
@@ -250,16 +348,14 @@ def test_large_notebook_is_an_error(done):
     write_notebook(done / "nbs/second.ipynb", [*SECOND, f"print('x' * {LARGEST + 1})"])
     with pytest.raises(RunError, match="run second gave a notebook of 1.0 MB"):
         reproduce("tiny", root=done)
-    assert states(done) == ["fresh", "stale"]
+    assert states(done) == ["current", "open"]
 
 
 def test_two_at_once(done):
-    import fcntl
+    from filelock import FileLock
 
-    with open(done / "papermill_runs/tiny/lock.tmp", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(RunError, match="another process"):
-            reproduce("tiny", root=done)
+    with FileLock(done / "papermill_runs/tiny/lock.tmp"), pytest.raises(RunError, match="another process"):
+        reproduce("tiny", root=done)
 
 
 def test_by_hand_nothing_is_written(tmp_path, monkeypatch):
@@ -286,12 +382,35 @@ def test_wrong_figure_name(monkeypatch):
         save_figure(None, "../up")
 
 
-def test_committed_quick_results_are_fresh():
-    assert [str(run) for run in status("quick", root=ROOT) if run.state != "fresh"] == [], "run dsco reproduce quick"
+PROFILES = ("quick", "cpu")
 
 
-def test_committed_quick_notebooks_come_from_the_current_sources():
-    for name, spec in load_profile("quick", root=ROOT).items():
-        executed = ROOT / f"papermill_runs/quick/{name}.ipynb"
-        assert code_cells(executed) == code_cells(ROOT / spec.notebook), name
-        assert executed.stat().st_size <= LARGEST, name
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_made_a_committed_result_is_in_the_history(profile):
+    "Every id that a record names is content of a commit that this one stands on."
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True).stdout
+
+    if git("rev-parse", "--is-shallow-repository").strip() != "false":
+        pytest.skip("this checkout has no whole history")
+    known = {line.split(" ")[0] for line in git("rev-list", "--objects", "HEAD").splitlines()}
+    for name in load_profile(profile, root=ROOT):
+        made = read_record(name, profile, ROOT)["made"]
+        assert {made["dsco"], made["notebook"]} <= known, name
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_committed_results_stand(profile):
+    states = {run.name: run.state for run in status(profile, root=ROOT)}
+    assert set(states.values()) <= {"current", "replayed", "spot-checked"}, f"run dsco reproduce {profile} --verify"
+
+
+@pytest.mark.parametrize("profile", (*PROFILES, "gpu"))
+def test_every_run_can_be_replayed_in_a_moment(profile):
+    specs = load_profile(profile, root=ROOT)
+    assert {name for name, spec in specs.items() if not spec.replay} <= {"20_digits", "20_bilevel"}  # its defaults are small
+
+
+def test_committed_notebooks_are_small():
+    for path in (ROOT / "papermill_runs").glob("*/*.ipynb"):
+        assert path.stat().st_size <= LARGEST, path.name
