@@ -17,7 +17,7 @@ from pathlib import Path
 __all__ = ['BAD_INPUT', 'Parser', 'share', 'positive', 'seed', 'counts', 'add_data', 'add_result', 'add_prior', 'add_concentrate',
            'add_distill', 'add_plan', 'add_evaluate', 'add_reproduce', 'check_out', 'save_and_say', 'check_prior',
            'find_prior', 'run_concentrate', 'run_distill', 'evaluate_own_schedule', 'run_plan', 'run_evaluate',
-           'run_reproduce', 'make_parser', 'main', 'complain']
+           'run_reproduce', 'check_profile', 'make_parser', 'main', 'complain']
 
 # %% ../nbs/61_cli.ipynb #8b2ba51d
 class Parser(argparse.ArgumentParser):
@@ -159,13 +159,19 @@ def add_evaluate(commands) -> None:
 
 
 def add_reproduce(commands) -> None:
-    parser = commands.add_parser("reproduce", help="bring the notebooks of a profile up to date", description=(
-        "Run the notebooks of a profile in order, skipping what is done and has not changed.\n\n"
+    parser = commands.add_parser("reproduce", help="make the results of a profile, or check them", description=(
+        "Run the notebooks of a profile that are missing or open, in order.\n\n"
         "example: dsco reproduce quick --status"))
     parser.add_argument("profile", metavar="PROFILE", help="quick, cpu or gpu: a file papermill_runs/PROFILE.yaml")
-    parser.add_argument("--status", action="store_true", help="only list each run as fresh, stale or missing")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--status", action="store_true", help="only list how each run stands")
+    ways.add_argument("--verify", action="store_true", help="run open results in seconds by the code that made them and by "
+                      "today's, and compare every number")
+    ways.add_argument("--spot", action="store_true", help="make one seed of each open run anew, and compare with its record")
+    ways.add_argument("--draw", action="store_true", help="make nothing: renew figures and text from what runs kept")
+    ways.add_argument("--rehearse", action="store_true", help="try every run with small numbers, keeping nothing")
     parser.add_argument("--only", nargs="+", metavar="RUN", help="only these runs, and what they need")
-    parser.add_argument("--force", action="store_true", help="run again what is fresh")
+    parser.add_argument("--force", action="store_true", help="make again what stands")
     parser.add_argument("--workers", type=int, metavar="N", help="runs at once (default: one a core, or one on a GPU)")
     parser.add_argument("--root", metavar="FOLDER", help="the project folder (default: the nearest one)")
     parser.set_defaults(work=run_reproduce)
@@ -299,17 +305,36 @@ def run_evaluate(words: argparse.Namespace) -> None:
 
 
 def run_reproduce(words: argparse.Namespace) -> None:
-    "`dsco reproduce`: `reproduce`, or `status`, and where the results are."
+    "`dsco reproduce`: make, check, draw or rehearse a profile, and say where the results are."
+    from dsco.profiles import status
     from dsco.records import results, table
-    from dsco.runs import reproduce, status
+    from dsco.runs import reproduce
 
-    if words.status:
-        print("\n".join(map(str, status(words.profile, root=words.root))))
+    where = dict(root=words.root, only=words.only)
+    if words.verify or words.spot or words.rehearse:
+        check_profile(words, where)
+    elif not words.status:
+        reproduce(words.profile, force=words.force, draw=words.draw, workers=words.workers, **where)
+        folder = f"papermill_runs/{words.profile}"
+        print(f"\n{table(results(words.profile, root=words.root))}\n\ntable: {folder}/results.csv   "
+              f"notebooks: {folder}/   figures: figures/{words.profile}/")
         return
-    reproduce(words.profile, root=words.root, only=words.only, force=words.force, workers=words.workers)
-    rows = results(words.profile, root=words.root)
-    print(f"\n{table(rows)}\n")
-    print(f"table: papermill_runs/{words.profile}/results.csv   notebooks: papermill_runs/{words.profile}/   figures: figures/{words.profile}/")
+    print("\n".join(map(str, status(words.profile, root=words.root))))
+
+
+def check_profile(words: argparse.Namespace, where: dict) -> None:
+    "Verify, spot-check or rehearse; raises RunError naming the numbers that a result does not stand by."
+    from dsco.replay import rehearse, spot, verify
+    from dsco.runs import RunError
+
+    if words.rehearse:
+        rehearse(words.profile, workers=words.workers, **where)
+        return
+    options = {"workers": words.workers} if words.verify else {}
+    wrong = (verify if words.verify else spot)(words.profile, **where, **options)
+    said = [f"{run}: {len(numbers)}, first {next(iter(numbers))} {next(iter(numbers.values()))}" for run, numbers in wrong.items()]
+    if said:
+        raise RunError(f"numbers differ in {len(said)} runs ({'; '.join(said)}): make them again, or find the change.")
 
 # %% ../nbs/61_cli.ipynb #d8464c9b
 BAD_INPUT = (ValueError, TypeError, IndexError, ImportError, OSError)

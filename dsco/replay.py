@@ -67,10 +67,12 @@ CLOCKS = {"train_seconds", "synthesis_seconds"}
 ORIGIN = {"notebook", "commit", "made", "set_seed"}
 MEASURED_BY_CLOCK = re.compile(r"second|speed|memory|first_step|minutes|device")
 
-# %% ../nbs/60_runs.ipynb #d725d219
+# %% ../nbs/60_runs.ipynb #f7064ae8
 def shorten(notebook: Path) -> None:
-    "Put a cell in front of a notebook that cuts named protocols and data sets short."
+    "Put a cell in front of a notebook that cuts named protocols and data sets short, if it uses any."
     content = json.loads(notebook.read_text(encoding="utf-8"))
+    if "dsco.data" not in str(content["cells"]):
+        return
     cell = {"cell_type": "code", "id": "shorten", "metadata": {}, "execution_count": None,
             "outputs": [], "source": SHORTEN}
     content["cells"].insert(0, cell)

@@ -60,7 +60,7 @@ def on_gpu() -> bool:
 
     return torch.cuda.is_available()
 
-# %% ../nbs/60_runs.ipynb #92571610
+# %% ../nbs/60_runs.ipynb #d310ff60
 def snapshot(root: Path, made: dict, notebook: str, folder: Path) -> Path:
     "The package and the notebook that `made` names, in `folder`; `root` itself where git has none."
     index, blob = folder / "index", made["notebook"]
@@ -70,8 +70,8 @@ def snapshot(root: Path, made: dict, notebook: str, folder: Path) -> Path:
     there = folder / "content"
     (there / notebook).parent.mkdir(parents=True)
     if tree:
-        git(root, "read-tree", "--prefix=dsco/", tree, index=index)
-        if git(root, "checkout-index", "--all", f"--prefix={there}/", index=index) is None:
+        read = git(root, "read-tree", "--prefix=dsco/", tree, index=index)
+        if read is None or git(root, "checkout-index", "--all", f"--prefix={there}/", index=index) is None:
             raise RunError(f"git has no content {tree} (the package that made {notebook}): "
                            "fetch the whole history.")
     text = subprocess.run(["git", "-C", str(root), "cat-file", "blob", blob], capture_output=True)

@@ -169,7 +169,8 @@ def test_a_result_is_made_without_git(project):
     assert [run.state for run in reproduce("tiny", root=project)] == ["unknown", "unknown"]
 
 
-def test_a_lost_content_is_named(done):
+def test_a_lost_content_is_named(done, monkeypatch, tmp_path):
+    monkeypatch.setenv("DSCO_CACHE", str(tmp_path / "cache"))  # where no replay is remembered
     change(done / "dsco/records.py", "def record(", "# a comment\ndef record(")
     shutil.rmtree(done / ".git")
     subprocess.run(["git", "init", "--quiet", str(done)], check=True)
