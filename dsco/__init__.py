@@ -13,7 +13,9 @@ _HOMES = {
     "concentrate": "concentrate", "ConcentratedSet": "concentrate",
     "evaluate": "training",
     "plan": "planning", "Plan": "planning",
-    "distill": "bilevel", "train_with_schedule": "bilevel", "evaluate_with_schedule": "bilevel", "Window": "bilevel", "Malicious": "bilevel",
+    "distill": "distillation", "Malicious": "attack",
+    **dict.fromkeys(("Schedule", "Window", "Known", "Random", "Pool", "Pixels", "Noise", "Outer"), "choices"),
+    **dict.fromkeys(("train_with_schedule", "evaluate_with_schedule", "with_schedule"), "schedules"),
 }
 __all__ = sorted(_HOMES)
 

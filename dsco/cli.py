@@ -226,29 +226,30 @@ def run_distill(words: argparse.Namespace) -> None:
     check_out(Path(words.out))
     if words.window and (words.steps or words.epochs or words.init == "fixed"):
         raise ValueError("--window trains in the ordinary way, but --steps, --epochs and --init fixed belong to a learned schedule: leave them out.")
-    from dsco.bilevel import Window, distill
+    from dsco.choices import Known, Outer, Pixels, Random, Schedule, Window
     from dsco.data import load_data
+    from dsco.distillation import distill
     from dsco.networks import build_network
 
     train = load_data(words.data, root=words.root, size=words.size).train
     network = build_network(words.network, train.shape, len(train.classes), seed=words.seed)
-    rate = {} if words.inner_lr is None else {"lr" if words.window else "inner_lr": words.inner_lr}
-    if words.window:
-        options = {"init": "random", "window": Window(**rate)}
-    else:
-        options = {"init": words.init or "fixed", "steps": words.steps or 1, "epochs": words.epochs or 1, **rate}
-    options |= {} if words.outer_lr is None else {"outer_lr": words.outer_lr}
-    options |= {"images_from": words.images_from or ("real" if words.window else "noise"), "ipc": words.ipc, "outer_steps": words.outer_steps, "soft_labels": words.soft_labels, "seed": words.seed}
-    small = distill(network, train, resume=True, **options)
+    rate = {} if words.inner_lr is None else {"lr": words.inner_lr}
+    inner = Window(**rate) if words.window else Schedule(words.steps or 1, words.epochs or 1, **rate)
+    anywhere = words.window or words.init == "random"
+    begin = words.images_from or ("real" if words.window else "noise")
+    outer = Outer(words.outer_steps, **({} if words.outer_lr is None else {"lr": words.outer_lr}))
+    small = distill(network, train, ipc=words.ipc, inner=inner, start=Random() if anywhere else Known(),
+                    learn=Pixels(begin), outer=outer, soft_labels=words.soft_labels, seed=words.seed,
+                    file="auto")
     small.config["architecture"] = words.network
     save_and_say(small, words)
 
 
 def evaluate_own_schedule(small, test, seeds: int):
     "`evaluate_with_schedule` on the network that `small` was made for, or on `seeds` fresh ones where it was made for any."
-    from dsco.bilevel import evaluate_with_schedule
     from dsco.data import stable_seed
     from dsco.networks import build_network
+    from dsco.schedules import evaluate_with_schedule
 
     name = small.config.get("architecture")
     if name is None:
