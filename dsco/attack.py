@@ -18,7 +18,7 @@ from .training import normalise
 from .unroll import check_network, flatten_weights, whole
 
 # %% auto #0
-__all__ = ['Malicious', 'neighbour_distance', 'class_accuracies', 'check_every_class', 'attack_signs']
+__all__ = ['Malicious', 'neighbour_distance', 'class_accuracies', 'attack_signs']
 
 # %% ../nbs/25_attack.ipynb #085cec1c
 @dataclass(frozen=True)
@@ -39,6 +39,17 @@ class Malicious:
         if max(self.source, self.target) >= scores.shape[1]:
             raise ValueError(f"{self} names a class that is none of 0 to {scores.shape[1] - 1}")
         return F.cross_entropy(scores, torch.where(labels == self.source, self.target, labels))
+
+# %% ../nbs/25_attack.ipynb #0c13e1d7
+def check_every_class(name: str, images: ImageSet) -> None:
+    "Raise TypeError or ValueError unless each class of `images` has one."
+    if not isinstance(images, ImageSet):
+        raise TypeError(f"{name} is a {type(images).__name__}, but it must be an ImageSet: pass "
+                        "data.test, for example.")
+    for label, count in zip(images.classes, images.counts.tolist()):
+        if not count:
+            raise ValueError(f"{name} has no image of class {label!r}, but its accuracy is asked "
+                             f"for: add some, or leave the class out of {name}.classes.")
 
 # %% ../nbs/25_attack.ipynb #e2c04c72
 def neighbour_distance(small: ConcentratedSet | ImageSet, data: ImageSet) -> float:
@@ -78,17 +89,6 @@ def class_accuracies(network: nn.Module, images: ImageSet, *,
     network.train(mode)
     of_class = [right[images.labels == c].float().mean() for c in range(len(images.classes))]
     return torch.stack([100 * share for share in of_class])
-
-
-def check_every_class(name: str, images: ImageSet) -> None:
-    "Raise TypeError or ValueError unless each class of `images` has one."
-    if not isinstance(images, ImageSet):
-        raise TypeError(f"{name} is a {type(images).__name__}, but it must be an ImageSet: pass "
-                        "data.test, for example.")
-    for label, count in zip(images.classes, images.counts.tolist()):
-        if not count:
-            raise ValueError(f"{name} has no image of class {label!r}, but its accuracy is asked "
-                             f"for: add some, or leave the class out of {name}.classes.")
 
 
 def attack_signs(network: nn.Module, small: ConcentratedSet, data: ImageSet,

@@ -20,11 +20,38 @@ from .nopt import shell_penalty
 from .prior import Prior
 from .selection import select_random
 from .training import batch_order
-from .unroll import DRAWS, RULES, FlatNetwork, InnerTraining, State, check_module, first_line
-from .unroll import first_state, flatten_weights, number, one_of, redraw, train_weights, whole
+from .unroll import DRAWS, RULES, FlatNetwork, InnerTraining, State, alike, check_module
+from .unroll import first_line, first_state, flatten_weights, number, one_of, redraw
+from .unroll import train_weights, whole
 
 # %% auto #0
-__all__ = ['BEGINNINGS', 'PENALTY', 'Objective', 'through_bytes', 'Learned', 'inverse_softplus', 'settle', 'Schedule', 'Known', 'Random', 'Pool', 'buffers', 'class_centres', 'Pixels', 'check_alike', 'by_part', 'by_class', 'Noise', 'task_loss', 'Outer', 'Window']
+__all__ = ['BEGINNINGS', 'PENALTY', 'Objective', 'through_bytes', 'Learned', 'Schedule', 'Known', 'Random', 'Pool', 'class_centres', 'Pixels', 'Noise', 'task_loss', 'Outer', 'Window']
+
+# %% ../nbs/21_choices.ipynb #561589fc
+def settle(choice: object, **values: object) -> None:
+    "Write checked values into the fields of a frozen dataclass."
+    for name, value in values.items():
+        object.__setattr__(choice, name, value)
+
+
+def inverse_softplus(rate: float) -> float:
+    "ρ with softplus(ρ) = `rate`."
+    return rate + math.log(-math.expm1(-rate))
+
+
+def by_part(rows: Tensor, classes: int, parts: int) -> Tensor:
+    "Rows (classes · parts · k, …) class by class as (parts, classes · k, …)."
+    return rows.unflatten(0, (classes, parts, -1)).transpose(0, 1).flatten(1, 2)
+
+
+def by_class(rows: Tensor, classes: int) -> Tensor:
+    "The inverse of `by_part`."
+    return rows.unflatten(1, (classes, -1)).transpose(0, 1).flatten(0, 2)
+
+
+def buffers(network: nn.Module) -> dict[str, Tensor]:
+    "All buffers but the running averages of batch norm, which are not used here."
+    return dict(FlatNetwork(network).module.named_buffers())
 
 # %% ../nbs/21_choices.ipynb #e333afc4
 def through_bytes(images: Tensor) -> Tensor:
@@ -69,18 +96,7 @@ class Learned:
         values = (self.images, self.labels, self.raw_rates, self.logits)
         return Learned(*(None if v is None else v.detach() for v in values), self.statistics)
 
-# %% ../nbs/21_choices.ipynb #287b6f1e
-def inverse_softplus(rate: float) -> float:
-    "ρ with softplus(ρ) = `rate`."
-    return rate + math.log(-math.expm1(-rate))
-
-
-def settle(choice: object, **values: object) -> None:
-    "Write checked values into the fields of a frozen dataclass."
-    for name, value in values.items():
-        object.__setattr__(choice, name, value)
-
-
+# %% ../nbs/21_choices.ipynb #97b16eb7
 @dataclass(frozen=True)
 class Schedule:
     """The inner training of Wang et al. 2018: `steps` plain GD steps, `epochs` times.
@@ -205,11 +221,6 @@ class Pool:
         chosen = torch.randperm(len(self.networks), generator=g)[: self.count]
         return torch.stack([flatten_weights(self.networks[i]).cpu() for i in chosen])
 
-
-def buffers(network: nn.Module) -> dict[str, Tensor]:
-    "All buffers but the running averages of batch norm, which are not used here."
-    return dict(FlatNetwork(network).module.named_buffers())
-
 # %% ../nbs/21_choices.ipynb #fae6fce4
 BEGINNINGS = ("noise", "real", "kmeans")
 
@@ -248,7 +259,7 @@ class Pixels:
                 raise ValueError(f"ipc is {ipc}, but Pixels.begin={self.begin!r} needs as many and "
                                  f"a class has {least}: lower ipc, or begin from 'noise'.")
             return
-        check_alike("Pixels.begin", self.begin.images.shape[1:], self.begin.classes, data)
+        alike("Pixels.begin", self.begin.images.shape[1:], self.begin.classes, "data", data)
         wanted = torch.arange(len(data.classes)).repeat_interleave(ipc)
         if not torch.equal(self.begin.labels, wanted):
             raise ValueError(f"Pixels.begin has {len(self.begin)} images, but they must be ipc "
@@ -269,23 +280,6 @@ class Pixels:
         else:
             chosen = self.begin.images
         return by_part(to_float(chosen), len(data.classes), parts)
-
-
-def check_alike(name: str, shape: Sequence[int], classes: Sequence[str], data: ImageSet) -> None:
-    "Raise ValueError unless images of `shape` and `classes` are like those of `data`."
-    if tuple(shape) != data.shape or list(classes) != list(data.classes):
-        raise ValueError(f"{name} has images of {tuple(shape)} and classes {list(classes)}, but "
-                         f"data has {data.shape} and {data.classes}: they must agree.")
-
-
-def by_part(rows: Tensor, classes: int, parts: int) -> Tensor:
-    "Rows (classes · parts · k, …) class by class as (parts, classes · k, …)."
-    return rows.unflatten(0, (classes, parts, -1)).transpose(0, 1).flatten(1, 2)
-
-
-def by_class(rows: Tensor, classes: int) -> Tensor:
-    "The inverse of `by_part`."
-    return rows.unflatten(1, (classes, -1)).transpose(0, 1).flatten(0, 2)
 
 # %% ../nbs/21_choices.ipynb #82027676
 PENALTY = 0.01
@@ -312,7 +306,7 @@ class Noise:
 
     def check(self, data: ImageSet, ipc: int, device: torch.device) -> None:
         "Raise ValueError unless the prior renders images like those of `data`, one from each z."
-        check_alike("Noise.prior", self.prior.rendered_shape, self.prior.classes, data)
+        alike("Noise.prior", self.prior.rendered_shape, self.prior.classes, "data", data)
         if self.prior.device.type != device.type:
             raise ValueError(f"Noise.prior is on {self.prior.device}, but the training is on "
                              f"{device}: move it by prior.to({str(device)!r}).")

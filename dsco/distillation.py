@@ -26,13 +26,16 @@ from .data import ImageSet, cache_folder, check_writable, replacing, stable_seed
 from .prior import Prior
 from .training import normalise
 from .unroll import FlatNetwork, InnerTraining, OuterLoss, adjoint_gradient, check_network
-from .unroll import digest, first_line, flatten_weights, mean_loss, shown, whole
+from .unroll import check_objective, digest, find_device, first_line, flatten_weights
+from .unroll import full_single_precision, mean_loss, shown, whole
 
 # %% auto #0
-__all__ = ['DIVERGED', 'full_single_precision', 'Distillation', 'final_loss', 'thin_history', 'schedule_config', 'training_words',
-           'method_name', 'finished_set', 'check_end', 'distill', 'state_file']
+__all__ = ['Distillation', 'final_loss', 'finished_set', 'distill']
 
-# %% ../nbs/21_distill.ipynb #30f684a8
+# %% ../nbs/21_distill.ipynb #a9df121a
+DIVERGED = 1e4  # times 1 + the loss at the beginning: no training comes back from there
+
+
 def as_words(value: object) -> object:
     "An argument as JSON values: choices by their fields, what is large by its digest."
     if isinstance(value, Prior):
@@ -60,16 +63,6 @@ def objective_name(objective: Objective) -> str:
     return getattr(objective, "__qualname__", None) or repr(objective)
 
 # %% ../nbs/21_distill.ipynb #25f39d03
-DIVERGED = 1e4  # times 1 + the loss at the beginning: no training comes back from there
-
-
-def full_single_precision():
-    "A context in which a GPU convolves in full single precision: TF32 keeps three digits only."
-    cudnn = torch.backends.cudnn
-    return cudnn.flags(enabled=cudnn.enabled, benchmark=cudnn.benchmark,
-                       deterministic=cudnn.deterministic, allow_tf32=False)
-
-
 class Distillation:
     "One run: its variables, how to advance them, its state. The arguments are those of `distill`."
 
@@ -231,18 +224,7 @@ class Distillation:
         for name in ("step", "history", "running_norm", "seconds"):
             setattr(self, name, state[name])
 
-# %% ../nbs/21_distill.ipynb #d7b2a535
-@torch.no_grad()
-def final_loss(run: Distillation, learned: Learned) -> float:
-    """Outer loss after the whole inner training on `learned`, from a new draw of the starts.
-
-    On a training batch drawn anew (all of the data, if a batch takes it)."""
-    with full_single_precision():
-        seed = run.address("course", "report")
-        theta = run.inner.trained(run.net, learned, run.starts("report"), seed)
-        return run.outer_loss("report")(theta).item()
-
-
+# %% ../nbs/21_distill.ipynb #36fdd529
 def thin_history(history: Sequence[tuple[float, float]], rows: int = 200) -> list[list[float]]:
     "[last outer step, mean loss, mean gradient norm] of at most `rows` equal parts of a run."
     size = max(1, math.ceil(len(history) / rows))
@@ -281,6 +263,29 @@ def method_name(run: Distillation) -> str:
     return f"bilevel_{kind}" + ("_noise" if isinstance(run.learn, Noise) else "")
 
 
+def check_end(run: Distillation, config: dict) -> None:
+    "Raise FloatingPointError, or warn, when the training that the images are for diverges."
+    if run.within_bounds(config["loss"]):
+        return
+    said = (f"the training that the images are for ends with loss {config['loss']:g} after outer "
+            f"step {run.step}, with {run.remedy()}.")
+    if "schedule" in config:
+        raise FloatingPointError(said)
+    warnings.warn(said, stacklevel=4)  # the windows were sound: a shorter training may still do
+    config["loss"] = config["loss"] if math.isfinite(config["loss"]) else None
+
+# %% ../nbs/21_distill.ipynb #d7b2a535
+@torch.no_grad()
+def final_loss(run: Distillation, learned: Learned) -> float:
+    """Outer loss after the whole inner training on `learned`, from a new draw of the starts.
+
+    On a training batch drawn anew (all of the data, if a batch takes it)."""
+    with full_single_precision():
+        seed = run.address("course", "report")
+        theta = run.inner.trained(run.net, learned, run.starts("report"), seed)
+        return run.outer_loss("report")(theta).item()
+
+
 def finished_set(run: Distillation) -> ConcentratedSet:
     "The result of a run as a set."
     run.render()
@@ -307,18 +312,6 @@ def finished_set(run: Distillation) -> ConcentratedSet:
     # Through JSON, so that a set and its saved copy have the same config: lists and no tuples.
     config = json.loads(json.dumps(config))
     return ConcentratedSet(images, labels, run.data.classes, soft_labels=soft, config=config)
-
-
-def check_end(run: Distillation, config: dict) -> None:
-    "Raise FloatingPointError, or warn, when the training that the images are for diverges."
-    if run.within_bounds(config["loss"]):
-        return
-    said = (f"the training that the images are for ends with loss {config['loss']:g} after outer "
-            f"step {run.step}, with {run.remedy()}.")
-    if "schedule" in config:
-        raise FloatingPointError(said)
-    warnings.warn(said, stacklevel=4)  # the windows were sound: a shorter training may still do
-    config["loss"] = config["loss"] if math.isfinite(config["loss"]) else None
 
 # %% ../nbs/21_distill.ipynb #e159d2e1
 def check_kinds(**arguments: tuple) -> None:
@@ -347,25 +340,6 @@ def check_data(data: ImageSet, ipc: int, inner: Schedule | Window) -> None:
                          f"the steps ({inner.parts}): make ipc a multiple of steps.")
 
 
-def check_objective(objective: Objective, classes: int, device: torch.device) -> None:
-    "Raise TypeError or ValueError unless `objective` makes one number that depends on the scores."
-    g = torch.Generator().manual_seed(0)
-    scores = torch.randn(2 * classes, classes, generator=g).to(device).requires_grad_()
-    labels = torch.arange(classes, device=device).repeat(2)
-    try:
-        value = objective(scores, labels)
-    except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise TypeError(f"objective fails on scores {tuple(scores.shape)} and labels int64 "
-                        f"{tuple(labels.shape)} ({first_line(error)}): make it a function of these "
-                        "two, such as task_loss.") from error
-    if not isinstance(value, Tensor) or value.numel() != 1 or not value.isfinite():
-        raise ValueError(f"objective gives {shown(value)} for scores and labels, but it must give "
-                         "a tensor with one finite number: take the mean, for example.")
-    if not value.requires_grad or not torch.autograd.grad(value.sum(), scores)[0].any():
-        raise ValueError("objective does not change with the scores, so that nothing can be "
-                         "learned from it: make it differentiable.")
-
-
 def try_step(run: Distillation) -> None:
     "Raise ValueError unless an inner step on blank images can be differentiated from all starts."
     theta, device = run.starts(0), run.device
@@ -378,17 +352,6 @@ def try_step(run: Distillation) -> None:
             adjoint_gradient(run.net, step, theta[:m], (), lambda theta: run.net(theta, x).mean())
         except RuntimeError as error:
             raise ValueError(f"network {problem.format(first_line(error))}.") from error
-
-
-def find_device(device: str | torch.device | None) -> torch.device:
-    "The device of that name, or the GPU where there is one; raises ValueError if there is none."
-    try:
-        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=found).item()  # which "meta" cannot give
-        return found
-    except (RuntimeError, AssertionError, TypeError) as error:  # torch raises any of them
-        raise ValueError(f"device is {device!r}, but it is not to be had here "
-                         f"({first_line(error)}): pass 'cpu', or leave it out.") from None
 
 # %% ../nbs/21_distill.ipynb #fe3ca1f4
 def run_steps(state: Distillation, total: int, *, file: Path | None = None, save_every: float = 60,
@@ -421,6 +384,27 @@ def resume(state: Distillation, file: Path) -> None:
         said = str(error) if str(error).startswith("it holds") else "it is no saved state"
         raise ValueError(f"file is {str(file)!r}, but {said}: name another file, or delete "
                          "it.") from error
+
+
+def state_file(run: Distillation, file: str | Path | None) -> Path | None:
+    "Where the state is kept; raises TypeError, ValueError or OSError where it cannot be."
+    if file is None:
+        return None
+    if not isinstance(file, (str, Path)):
+        raise TypeError(f"file is a {type(file).__name__}, but it must be a path, or 'auto' for "
+                        "the user's cache: pass 'state.pt', for example.")
+    name = objective_name(run.objective)
+    if "<lambda>" in name or " at 0x" in name:
+        raise ValueError(f"objective is {name}, but a run that is kept in file needs one that can "
+                         "be recognised: make it a function with a name.")
+    if file == "auto":
+        address = digest(run.identity(), str(run.device), torch.__version__)
+        file = cache_folder("distillations", f"{address}.pt")
+    elif Path(file).is_dir():
+        raise ValueError(f"file is {str(file)!r}, which is a folder: name a file in it, for "
+                         f"example {str(Path(file, 'state.pt'))!r}.")
+    check_writable(Path(file).parent)
+    return Path(file)
 
 # %% ../nbs/21_distill.ipynb #2e973bf5
 def distill(network: nn.Module, data: ImageSet, *, ipc: int, inner: Schedule | Window = Schedule(),
@@ -463,24 +447,3 @@ def distill(network: nn.Module, data: ImageSet, *, ipc: int, inner: Schedule | W
     run_steps(run, outer.steps, file=state_file(run, file), desc=f"distill {method_name(run)}",
               progress=progress)
     return finished_set(run)
-
-
-def state_file(run: Distillation, file: str | Path | None) -> Path | None:
-    "Where the state is kept; raises TypeError, ValueError or OSError where it cannot be."
-    if file is None:
-        return None
-    if not isinstance(file, (str, Path)):
-        raise TypeError(f"file is a {type(file).__name__}, but it must be a path, or 'auto' for "
-                        "the user's cache: pass 'state.pt', for example.")
-    name = objective_name(run.objective)
-    if "<lambda>" in name or " at 0x" in name:
-        raise ValueError(f"objective is {name}, but a run that is kept in file needs one that can "
-                         "be recognised: make it a function with a name.")
-    if file == "auto":
-        address = digest(run.identity(), str(run.device), torch.__version__)
-        file = cache_folder("distillations", f"{address}.pt")
-    elif Path(file).is_dir():
-        raise ValueError(f"file is {str(file)!r}, which is a folder: name a file in it, for "
-                         f"example {str(Path(file, 'state.pt'))!r}.")
-    check_writable(Path(file).parent)
-    return Path(file)

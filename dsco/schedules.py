@@ -17,16 +17,16 @@ from tqdm.auto import tqdm
 from .choices import by_part
 from .concentrate import ConcentratedSet
 from .data import ImageSet
-from .distillation import full_single_precision, schedule_config, training_words
+from .distillation import schedule_config, training_words
 from .training import Evaluation, accuracy, normalise
-from .unroll import FlatNetwork, InnerTraining, check_network, digest, flatten_weights
-from .unroll import load_weights, number, train_weights, whole
+from .unroll import FlatNetwork, InnerTraining, alike, check_network, digest
+from .unroll import flatten_weights, full_single_precision, load_weights, number
+from .unroll import train_weights, whole
 
 # %% auto #0
-__all__ = ['is_sound', 'schedule_of', 'statistics_of', 'scheduled_training', 'train_with_schedule', 'measure_running_averages',
-           'check_same', 'evaluate_with_schedule', 'check_pair', 'with_schedule']
+__all__ = ['train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule', 'with_schedule']
 
-# %% ../nbs/22_random_windows.ipynb #7793a6e9
+# %% ../nbs/22_random_windows.ipynb #8eb2f206
 def is_sound(schedule: dict, channels: int) -> bool:
     "Whether a schedule has all its entries, one rate a step, and statistics of so many channels."
     try:
@@ -80,6 +80,31 @@ def scheduled_training(small: ConcentratedSet, device: torch.device | str) -> In
     return InnerTraining(x, y, rates, list(range(schedule["steps"])) * schedule["epochs"])
 
 
+def check_pair(name: str, images: ImageSet, small: ConcentratedSet) -> None:
+    "Raise TypeError or ValueError unless `images` has the shape and the classes of `small`."
+    if not isinstance(images, ImageSet):
+        raise TypeError(f"{name} is a {type(images).__name__}, but it must be an ImageSet: pass "
+                        "data.train or data.test.")
+    alike(name, images.shape, images.classes, "small", small)
+
+
+def check_same(networks: Sequence[nn.Module]) -> None:
+    "Raise TypeError or ValueError unless there are networks, all of one architecture."
+    if isinstance(networks, nn.Module) or not isinstance(networks, Sequence) or not networks:
+        raise TypeError(f"networks is a {type(networks).__name__}, but it must be a list of one or "
+                        "more networks: pass [network].")
+    first = networks[0]
+    for i, network in enumerate(networks):
+        if not isinstance(network, nn.Module):
+            raise TypeError(f"networks[{i}] is a {type(network).__name__}, but it must be a torch "
+                            "module: try build_network('lenet', (1, 28, 28), 10).")
+        sizes, wanted = ([p.shape for p in one.parameters()] for one in (network, first))
+        if type(network) is not type(first) or sizes != wanted:
+            raise ValueError(f"networks[{i}] is another architecture ({type(network).__name__}) "
+                             f"than networks[0] ({type(first).__name__}), or has other sizes: "
+                             "evaluate each architecture by itself.")
+
+# %% ../nbs/22_random_windows.ipynb #7793a6e9
 def train_with_schedule(network: nn.Module, small: ConcentratedSet) -> nn.Module:
     """A copy of `network` after the learned schedule of `small`, in evaluation mode.
 
@@ -123,24 +148,7 @@ def measure_running_averages(network: nn.Module, x: Tensor) -> nn.Module:
         layer.momentum = value
     return network.eval()
 
-# %% ../nbs/22_random_windows.ipynb #ac5e1557
-def check_same(networks: Sequence[nn.Module]) -> None:
-    "Raise TypeError or ValueError unless there are networks, all of one architecture."
-    if isinstance(networks, nn.Module) or not isinstance(networks, Sequence) or not networks:
-        raise TypeError(f"networks is a {type(networks).__name__}, but it must be a list of one or "
-                        "more networks: pass [network].")
-    first = networks[0]
-    for i, network in enumerate(networks):
-        if not isinstance(network, nn.Module):
-            raise TypeError(f"networks[{i}] is a {type(network).__name__}, but it must be a torch "
-                            "module: try build_network('lenet', (1, 28, 28), 10).")
-        sizes, wanted = ([p.shape for p in one.parameters()] for one in (network, first))
-        if type(network) is not type(first) or sizes != wanted:
-            raise ValueError(f"networks[{i}] is another architecture ({type(network).__name__}) "
-                             f"than networks[0] ({type(first).__name__}), or has other sizes: "
-                             "evaluate each architecture by itself.")
-
-
+# %% ../nbs/22_random_windows.ipynb #79300507
 def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Sequence[nn.Module], *,
                            progress: bool = True) -> Evaluation:
     """Test accuracies, in percent, of copies of `networks` after the schedule of `small`.
@@ -165,17 +173,6 @@ def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Seq
     labels = "hard" if small.soft_labels is None else "soft"
     return Evaluation(accuracies, f"{kind} schedule of {steps}", type(networks[0]).__name__.lower(),
                       steps, "steps", labels, list(range(len(seconds))), seconds)
-
-
-def check_pair(name: str, images: ImageSet, small: ConcentratedSet) -> None:
-    "Raise TypeError or ValueError unless `images` has the shape and the classes of `small`."
-    if not isinstance(images, ImageSet):
-        raise TypeError(f"{name} is a {type(images).__name__}, but it must be an ImageSet: pass "
-                        "data.train or data.test.")
-    shape = tuple(small.images.shape[1:])
-    if images.shape != shape or list(images.classes) != list(small.classes):
-        raise ValueError(f"{name} has images of {images.shape} and classes {images.classes}, but "
-                         f"small has {shape} and {small.classes}: they must agree.")
 
 
 def with_schedule(small: ConcentratedSet, data: ImageSet, *, rate: float, steps: int = 1,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import math
 import numbers
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -53,6 +52,14 @@ def one_of(name: str, value: object, choices: Collection[str]) -> None:
                          "choose one.")
 
 
+def alike(name: str, shape: Sequence[int], classes: Sequence[str], other_name: str, other) -> None:
+    "Raise ValueError unless images of `shape` and `classes` are like those of the set `other`."
+    found, wanted = (tuple(shape), list(classes)), (tuple(other.images.shape[1:]), other.classes)
+    if found != (wanted[0], list(wanted[1])):
+        raise ValueError(f"{name} has images of {found[0]} and classes {found[1]}, but "
+                         f"{other_name} has {wanted[0]} and {list(wanted[1])}: they must agree.")
+
+
 def digest(*parts: Tensor | str | int | float | bool | list | dict | None) -> str:
     "A short hash of tensors, strings and JSON values, in their order."
     found = hashlib.blake2b(digest_size=8)
@@ -81,6 +88,24 @@ def check_module(network: object, name: str = "network") -> None:
         if not p.isfinite().all():
             raise ValueError(f"{name} has values in {part} that are not finite, so that no "
                              "training can begin there: build it anew.")
+
+
+def find_device(device: str | torch.device | None) -> torch.device:
+    "The device of that name, or the GPU where there is one; raises ValueError if there is none."
+    try:
+        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=found).item()  # which "meta" cannot give
+        return found
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch raises any of them
+        raise ValueError(f"device is {device!r}, but it is not to be had here "
+                         f"({first_line(error)}): pass 'cpu', or leave it out.") from None
+
+
+def full_single_precision():
+    "A context in which a GPU convolves in full single precision: TF32 keeps three digits only."
+    cudnn = torch.backends.cudnn
+    return cudnn.flags(enabled=cudnn.enabled, benchmark=cudnn.benchmark,
+                       deterministic=cudnn.deterministic, allow_tf32=False)
 
 # %% ../nbs/20_bilevel.ipynb #7e6472b5
 class FlatNetwork:
@@ -148,6 +173,25 @@ def check_network(network: nn.Module, shape: tuple[int, int, int], classes: int,
         found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise ValueError(f"network gives scores of shape {found} for 2 images of {classes} "
                          "classes: build it with as many outputs.")
+
+
+def check_objective(objective: Callable, classes: int, device: torch.device) -> None:
+    "Raise TypeError or ValueError unless `objective` makes one number that depends on the scores."
+    g = torch.Generator().manual_seed(0)
+    scores = torch.randn(2 * classes, classes, generator=g).to(device).requires_grad_()
+    labels = torch.arange(classes, device=device).repeat(2)
+    try:
+        value = objective(scores, labels)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise TypeError(f"objective fails on scores {tuple(scores.shape)} and labels int64 "
+                        f"{tuple(labels.shape)} ({first_line(error)}): make it a function of these "
+                        "two, such as task_loss.") from error
+    if not isinstance(value, Tensor) or value.numel() != 1 or not value.isfinite():
+        raise ValueError(f"objective gives {shown(value)} for scores and labels, but it must give "
+                         "a tensor with one finite number: take the mean, for example.")
+    if not value.requires_grad or not torch.autograd.grad(value.sum(), scores)[0].any():
+        raise ValueError("objective does not change with the scores, so that nothing can be "
+                         "learned from it: make it differentiable.")
 
 # %% ../nbs/20_bilevel.ipynb #4729ca51
 def reset_weights(layer: nn.Module) -> None:
