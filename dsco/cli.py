@@ -8,8 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import shlex
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,7 +20,7 @@ from pathlib import Path
 __all__ = ['BAD_INPUT', 'Parser', 'share', 'positive', 'seed', 'counts', 'add_data', 'add_result', 'add_prior', 'add_concentrate',
            'add_distill', 'add_plan', 'add_evaluate', 'add_reproduce', 'check_out', 'save_and_say', 'check_prior',
            'find_prior', 'run_concentrate', 'run_distill', 'evaluate_own_schedule', 'run_plan', 'run_evaluate',
-           'run_reproduce', 'check_profile', 'make_parser', 'main', 'complain']
+           'run_reproduce', 'check_profile', 'make_parser', 'main', 'make_tolerant', 'complain']
 
 # %% ../nbs/61_cli.ipynb #8b2ba51d
 class Parser(argparse.ArgumentParser):
@@ -178,21 +181,24 @@ def add_reproduce(commands) -> None:
 
 # %% ../nbs/61_cli.ipynb #a6d76ae9
 def check_out(folder: Path) -> None:
-    "Raise ValueError when saving a set in `folder` would mix it with other files. An older set may be replaced."
-    from dsco.concentrate import strangers
-    from dsco.data import check_writable
+    "Raise, before any work, when a set cannot be saved in `folder`. An older set may be replaced."
+    from dsco.sets import check_saving
 
-    if folder.is_file() or (folder.is_dir() and strangers(folder)):
-        raise ValueError(f"--out is {str(folder)!r}, but that is there already and holds something else: name a new folder.")
-    check_writable(folder)
+    check_saving(folder)
 
 
 def save_and_say(small, words: argparse.Namespace) -> None:
     "Save a set where `words` say, and print what was made and what comes next."
-    small.save(words.out)
+    try:
+        small.save(words.out)
+    except OSError as error:  # it could be written when the work began
+        rescue = small.save(Path(tempfile.mkdtemp(prefix="dsco-"), "set"))
+        raise RuntimeError(f"the set could not be saved in {words.out} ({error}): "
+                           f"it is in {rescue}.") from error
     print(f"{small!r}\nsaved in {words.out}")
     if words.data:
-        root, size = f" --root {shlex.quote(words.root)}" if words.root else "", f" --size {words.size}" if words.size else ""
+        root = f" --root {shlex.quote(words.root)}" if words.root else ""
+        size = f" --size {words.size}" if words.size else ""
         print(f"next: dsco evaluate {shlex.quote(words.out)} --data {shlex.quote(words.data)}{root}{size}")
 
 
@@ -217,7 +223,7 @@ def run_concentrate(words: argparse.Namespace) -> None:
     check_prior(words)
     if words.data_free and words.doping:
         raise ValueError(f"--doping is {words.doping}, but --data-free takes no real image: leave one of them out.")
-    from dsco.concentrate import concentrate
+    from dsco.concentration import concentrate
     from dsco.data import load_data
 
     train = load_data(words.data, root=words.root, size=words.size).train if words.data else None
@@ -232,29 +238,30 @@ def run_distill(words: argparse.Namespace) -> None:
     check_out(Path(words.out))
     if words.window and (words.steps or words.epochs or words.init == "fixed"):
         raise ValueError("--window trains in the ordinary way, but --steps, --epochs and --init fixed belong to a learned schedule: leave them out.")
-    from dsco.bilevel import Window, distill
+    from dsco.choices import Known, Outer, Pixels, Random, Schedule, Window
     from dsco.data import load_data
+    from dsco.distillation import distill
     from dsco.networks import build_network
 
     train = load_data(words.data, root=words.root, size=words.size).train
     network = build_network(words.network, train.shape, len(train.classes), seed=words.seed)
-    rate = {} if words.inner_lr is None else {"lr" if words.window else "inner_lr": words.inner_lr}
-    if words.window:
-        options = {"init": "random", "window": Window(**rate)}
-    else:
-        options = {"init": words.init or "fixed", "steps": words.steps or 1, "epochs": words.epochs or 1, **rate}
-    options |= {} if words.outer_lr is None else {"outer_lr": words.outer_lr}
-    options |= {"images_from": words.images_from or ("real" if words.window else "noise"), "ipc": words.ipc, "outer_steps": words.outer_steps, "soft_labels": words.soft_labels, "seed": words.seed}
-    small = distill(network, train, resume=True, **options)
+    rate = {} if words.inner_lr is None else {"lr": words.inner_lr}
+    inner = Window(**rate) if words.window else Schedule(words.steps or 1, words.epochs or 1, **rate)
+    anywhere = words.window or words.init == "random"
+    begin = words.images_from or ("real" if words.window else "noise")
+    outer = Outer(words.outer_steps, **({} if words.outer_lr is None else {"lr": words.outer_lr}))
+    small = distill(network, train, ipc=words.ipc, inner=inner, start=Random() if anywhere else Known(),
+                    learn=Pixels(begin), outer=outer, soft_labels=words.soft_labels, seed=words.seed,
+                    file="auto")
     small.config["architecture"] = words.network
     save_and_say(small, words)
 
 
 def evaluate_own_schedule(small, test, seeds: int):
     "`evaluate_with_schedule` on the network that `small` was made for, or on `seeds` fresh ones where it was made for any."
-    from dsco.bilevel import evaluate_with_schedule
-    from dsco.data import stable_seed
+    from dsco.core import stable_seed
     from dsco.networks import build_network
+    from dsco.schedules import evaluate_with_schedule
 
     name = small.config.get("architecture")
     if name is None:
@@ -285,7 +292,7 @@ def run_plan(words: argparse.Namespace) -> None:
 
 def run_evaluate(words: argparse.Namespace) -> None:
     "`dsco evaluate`: load the set and the test split, `evaluate`."
-    from dsco.concentrate import ConcentratedSet
+    from dsco.sets import ConcentratedSet
     from dsco.data import load_data
     from dsco.training import evaluate
 
@@ -337,7 +344,7 @@ def check_profile(words: argparse.Namespace, where: dict) -> None:
         raise RunError(f"numbers differ in {len(said)} runs ({'; '.join(said)}): make them again, or find the change.")
 
 # %% ../nbs/61_cli.ipynb #d8464c9b
-BAD_INPUT = (ValueError, TypeError, IndexError, ImportError, OSError)
+BAD_INPUT = (ValueError, TypeError, IndexError, ImportError, OSError)  # exit code 2; all else 1
 
 
 def make_parser() -> Parser:
@@ -352,25 +359,35 @@ def make_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    "Run the command line `argv` (by default that of this process) and return its exit code. Raises nothing for bad input."
+    """Run the command line `argv` (by default that of this process) and return its exit code.
+
+    Whatever goes wrong is one line; the traceback is shown where DSCO_DEBUG is set."""
+    make_tolerant()
     try:
         words, unknown = make_parser().parse_known_args(argv)
         if unknown:
             return complain(f"unrecognized arguments: {' '.join(unknown)} (see dsco {words.command} --help)", 2)
         words.work(words)
+        sys.stdout.flush()
     except SystemExit as stop:
         return int(stop.code or 0)
     except KeyboardInterrupt:
         return complain("interrupted: run the same command again to go on.", 130)
-    except BAD_INPUT as error:
-        return complain(error, 2)
-    except FloatingPointError as error:
-        return complain(error, 1)
-    except RuntimeError as error:
-        if type(error).__name__ != "RunError":
-            raise
-        return complain(error, 1)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        if os.environ.get("DSCO_DEBUG"):
+            traceback.print_exc()
+        return complain(error, 2 if isinstance(error, BAD_INPUT) else 1)
     return 0
+
+
+def make_tolerant() -> None:
+    "Let a console that lacks a letter show ? in its place: no result is lost for a δ."
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def complain(error: object, code: int) -> int:

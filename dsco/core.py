@@ -32,11 +32,11 @@ def stable_seed(*address: int | str) -> int:
     text = "/".join(map(address_word, address))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
-# %% ../nbs/00_data.ipynb #f12bdbba
+# %% ../nbs/00_data.ipynb #64c202d0
 def address_word(part: int | str) -> str:
     "One part of an address as text; a word that could be mistaken for others is quoted."
     if not isinstance(part, str):
-        return str(operator.index(part))
+        return str(int(operator.index(part)))
     plain = part and not re.fullmatch(r"-?\d+", part) and not set('/"') & set(part)
     return part if plain else json.dumps(part).replace("/", "\\u002f")
 

@@ -13,7 +13,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from .data import stable_seed
+from .core import stable_seed
 
 # %% auto #0
 __all__ = ['Kernel', 'BLOCK', 'KERNELS', 'OBJECTIVES', 'at_least_float32', 'full_precision', 'squared_distances', 'root',

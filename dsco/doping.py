@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .data import stable_seed
+from .core import stable_seed
 
 # %% auto #0
 __all__ = ['predicted_share', 'real_probability', 'real_counts', 'choose_share', 'standard_error']

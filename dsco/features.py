@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .data import Augmentation, ImageSet, stable_seed, to_float
+from .core import stable_seed
+from .data import Augmentation, ImageSet, to_float
 from .networks import Classifier, build_network
 
 # %% auto #0

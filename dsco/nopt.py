@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .data import ImageSet, replacing, shuffled, stable_seed
+from .core import replacing, rescued, shuffled, stable_seed
+from .data import ImageSet
 from .discrepancy import KernelObjective, Objective, OBJECTIVES, Summary
 from .features import FeatureMap, feature_batches
 from .prior import Prior
@@ -261,7 +262,8 @@ def optimise_noise(prior: Prior, z: Tensor, labels: Tensor, target: Target, held
     goes on from it to the same result."""
     if updates < 0:
         raise ValueError(f"updates is {updates}, but it must be 0 or more.")
-    search = NoiseSearch.load(file) if file and file.is_file() else NoiseSearch.begin(z, labels)
+    kept = rescued(file, NoiseSearch.load) if file and file.is_file() else None
+    search = NoiseSearch.begin(z, labels) if kept is None else kept
     search.z = search.z.to(prior.device).requires_grad_()
     search.best = search.best.to(prior.device)
     adam = torch.optim.Adam([search.z], lr=lr, betas=(0.9, 0.99))

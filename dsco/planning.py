@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .data import ImageSet, shuffled, stable_seed
+from .core import shuffled, stable_seed
+from .data import ImageSet
 from .discrepancy import distance_kernel, energy_distance, self_mean
 from .doping import real_counts
 from .features import FeatureMap, extract, trajectory_features

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import operator
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -21,13 +22,15 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
-from .data import ImageSet, cache_folder, check_writable, replacing, stable_seed, to_float, to_uint8
+from .core import (cache_folder, check_writable, find_device, mixed_precision, replacing,
+                       rescued, stable_seed)
+from .data import ImageSet, to_float, to_uint8
 
 # %% auto #0
-__all__ = ['ARCHITECTURES', 'SAMPLERS', 'noise_schedule', 'default_device', 'build_dit', 'build_unet', 'velocity_loss',
-           'warm_cosine', 'follow', 'fold_of', 'untrained', 'Fit', 'trajectory', 'Prior', 'check_render', 'save_prior',
-           'write_parts', 'component_name', 'load_prior', 'in_own_memory', 'load_saved', 'fingerprint', 'fit_prior',
-           'default_patch', 'check_fit', 'prior_features']
+__all__ = ['ARCHITECTURES', 'SAMPLERS', 'PART', 'noise_schedule', 'build_dit', 'build_unet', 'velocity_loss', 'warm_cosine',
+           'follow', 'fold_of', 'untrained', 'Fit', 'trajectory', 'Prior', 'check_render', 'save_prior',
+           'check_prior_folder', 'write_parts', 'component_name', 'load_prior', 'in_own_memory', 'load_saved',
+           'fingerprint', 'fit_prior', 'default_patch', 'check_fit', 'prior_features']
 
 # %% ../nbs/30_prior.ipynb #a559e877
 def noise_schedule():
@@ -38,11 +41,6 @@ def noise_schedule():
                          rescale_betas_zero_snr=True, timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True)
 
 # %% ../nbs/30_prior.ipynb #53b282ab
-def default_device(device: str | torch.device | None = None) -> torch.device:
-    "`device` if given, else the first CUDA GPU, else the CPU."
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
 def build_dit(channels: int, side: int, classes: int, *, width: int, depth: int, patch: int) -> nn.Module:
     "A diffusion transformer from diffusers (Peebles and Xie 2023, arXiv 2212.09748) with tokens of `patch` × `patch` pixels."
     from diffusers import DiTTransformer2DModel
@@ -112,7 +110,7 @@ class Fit:
         self.device = next(network.parameters()).device
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=recipe["lr"], betas=(0.9, 0.99), weight_decay=0.01)
         self.scheduler, self.step, self.steps, self.losses, self.seconds = noise_schedule(), 0, None, [], 0.0
-        if folder and (folder / "training.pt").is_file():
+        if folder:
             self.resume()
 
     def batch(self) -> tuple[Tensor, Tensor]:
@@ -126,7 +124,7 @@ class Fit:
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe["lr"] * warm_cosine(self.step, steps)
         x, labels = self.batch()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        with mixed_precision(self.device):
             loss = velocity_loss(self.network, self.scheduler, x, labels, stable_seed(self.recipe["seed"], "diffuse", self.step),
                                  drop=self.recipe["drop"], null_label=len(self.images.classes))
         self.optimizer.zero_grad(set_to_none=True)
@@ -177,9 +175,18 @@ class Fit:
         with replacing(self.folder / "training.pt") as temporary:
             torch.save(self.state(), temporary)
 
+    def read(self, file: Path) -> dict:
+        "A saved state, if it is one of this fit; KeyError or RuntimeError otherwise."
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        copy.deepcopy(self.network).load_state_dict(state["network"])
+        return {name: state[name] for name in ("network", "ema", "optimizer", "progress")}
+
     def resume(self) -> None:
-        "Read the state back."
-        state = torch.load(self.folder / "training.pt", map_location="cpu", weights_only=True)
+        "Go on from the saved state, where there is a whole one."
+        file = self.folder / "training.pt"
+        state = rescued(file, self.read) if file.is_file() else None
+        if state is None:
+            return
         self.network.load_state_dict(state["network"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -410,15 +417,27 @@ def save_prior(prior: Prior, folder: Path) -> Path:
 
     A DiT with a VAE also gets the model_index.json with which diffusers' own DiTPipeline loads it. The folder
     appears complete or not at all; one that holds something else than a prior is left alone, with FileExistsError."""
-    folder = Path(folder)
-    known = {"prior.json", "model_index.json", "scheduler", "transformer", "unet", "vae"}
-    if folder.is_file() or (folder.is_dir() and (strange := {path.name for path in folder.iterdir()} - known)):
-        raise FileExistsError(f"folder is {str(folder)!r}, which is not a saved prior, or holds more than one ({'a file' if folder.is_file() else sorted(strange)[0]}): choose another one, or empty it.")
+    folder = Path(folder).resolve()
+    check_prior_folder(folder)
     with replacing(folder) as temporary:
         write_parts(prior, temporary)
         about = {"format": 1, "classes": prior.classes, "class_ids": prior.class_ids.tolist(), "fold": prior.fold, "record": prior.record}
         (temporary / "prior.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
     return folder
+
+
+PART = (r"(prior|model_index)\.json|(scheduler|transformer|unet|vae)/"
+        r"((scheduler_)?config\.json|diffusion_pytorch_model[\w.-]*)")
+
+
+def check_prior_folder(folder: Path) -> None:
+    "Raise FileExistsError for a folder that holds a file which no prior put there."
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    whole = (folder / "prior.json").is_file()
+    found = sorted(name for name in names if not (whole and re.fullmatch(PART, name)))
+    if found or folder.is_file():
+        raise FileExistsError(f"folder is {str(folder)!r}, which is not a saved prior, or holds more "
+                              f"than one ({found[0] if found else 'a file'}): choose another one, or empty it.")
 
 
 def write_parts(prior: Prior, folder: Path) -> None:
@@ -450,7 +469,7 @@ def load_prior(name: str | Path, *, classes: Sequence[str] | None = None, class_
     pipeline's own names). Raises FileNotFoundError or ValueError in one sentence."""
     folder = Path(name)
     if (folder / "prior.json").is_file():
-        return in_own_memory(load_saved(folder, classes, class_ids)).to(default_device(device))
+        return in_own_memory(load_saved(folder, classes, class_ids)).to(find_device(device))
     if folder.exists() and not (folder / "model_index.json").is_file():
         raise FileNotFoundError(f"{folder} holds neither prior.json nor model_index.json: pass a folder written by save_pretrained.")
     from diffusers import DDIMScheduler, DiTPipeline
@@ -465,7 +484,7 @@ def load_prior(name: str | Path, *, classes: Sequence[str] | None = None, class_
     classes = classes or [names.get(int(i), str(i)) for i in class_ids]
     prior = Prior(pipeline.transformer, DDIMScheduler.from_config(pipeline.scheduler.config), classes=classes, class_ids=class_ids, vae=pipeline.vae,
                   record={"from": str(name)})
-    return in_own_memory(prior).to(default_device(device))
+    return in_own_memory(prior).to(find_device(device))
 
 
 def in_own_memory(prior: Prior) -> Prior:
@@ -524,10 +543,12 @@ def fit_prior(images: ImageSet, *, minutes: float | None = None, steps: int | No
     key = hashlib.blake2b(json.dumps(recipe, sort_keys=True).encode(), digest_size=8).hexdigest()
     folder = cache_folder("priors", key)
     if cache and (folder / "prior.json").is_file():
-        return load_prior(folder, device=device)
+        finished = rescued(folder, lambda path: load_prior(path, device=device))
+        if finished is not None:
+            return finished
     if cache:
         check_writable(folder)
-    fit = Fit(untrained(images, recipe).to(default_device(device)), images, recipe, folder.with_suffix(".partial") if cache else None)
+    fit = Fit(untrained(images, recipe).to(find_device(device)), images, recipe, folder.with_suffix(".partial") if cache else None)
     fit.run(steps or fit.steps_in(minutes), progress=progress)
     prior = Prior(fit.ema, noise_schedule(), classes=images.classes, fold=fold_of(recipe), record=fit.record())
     if cache:

@@ -209,7 +209,7 @@ def check_name(name: str) -> None:
         raise ValueError(f"name is {name!r}, but it becomes a file name: "
                          "use letters, digits, _ and - only, without an ending.")
 
-# %% ../nbs/04_records.ipynb #33571df4
+# %% ../nbs/04_records.ipynb #e9cdd972
 def pack_set(small) -> dict:
     "Arrays of a set, its words as JSON in one of them."
     import numpy as np  # here only a set needs it
@@ -226,7 +226,7 @@ def unpack_set(path: Path):
     import numpy as np
     import torch
 
-    from dsco.concentrate import ConcentratedSet
+    from dsco.sets import ConcentratedSet
 
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: torch.from_numpy(file[name]) for name in file.files if name != "words"}

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from .data import cache_folder
+from .core import cache_folder
 from .profiles import (RunSpec, default_parameters, load_profile, made_from, read_record,
                            run_folder, state_of, with_needs)
 from .records import SETTING, Run, project_root, read_rows, staged

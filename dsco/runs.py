@@ -27,7 +27,7 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 import dsco
-from .data import cache_folder
+from .core import cache_folder
 from .profiles import (RunSpec, RunStatus, default_parameters, git, load_profile, made_from,
                            read_record, run_folder, status, with_needs)
 from .records import Run, project_root, read_rows, staged, write_rows

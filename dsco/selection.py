@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .data import ImageSet, shuffled, stable_seed
+from .core import shuffled, stable_seed
+from .data import ImageSet
 from .discrepancy import squared_distances
 from .features import FeatureMap, extract
 from .nopt import Target, greedy_rows

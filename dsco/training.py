@@ -19,14 +19,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .data import Augmentation, ImageSet, stable_seed, to_float
+from .core import mixed_precision, stable_seed
+from .data import Augmentation, ImageSet, to_float
 from .networks import Classifier, build_network
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'Protocol', 'find_protocol', 'network_label', 'batch_order', 'rate', 'augmentation_for',
-           'mixed_precision', 'train', 'sgd', 'update', 'check_loss', 'predict', 'accuracy', 'train_together',
-           'interval95', 'Evaluation', 'normalise', 'fast', 'check_evaluation', 'evaluate', 'NonInferiority',
-           'non_inferior', 'check_comparison']
+__all__ = ['PROTOCOLS', 'Protocol', 'find_protocol', 'network_label', 'batch_order', 'rate', 'augmentation_for', 'train', 'sgd',
+           'update', 'check_loss', 'predict', 'accuracy', 'train_together', 'interval95', 'Evaluation', 'normalise',
+           'fast', 'check_evaluation', 'evaluate', 'NonInferiority', 'non_inferior', 'check_comparison']
 
 # %% ../nbs/02_training.ipynb #5b39ba27
 @dataclass(frozen=True)
@@ -98,11 +98,6 @@ def augmentation_for(protocol: Protocol, digits: bool) -> Augmentation:
     return Augmentation([name for name in protocol.transforms if not (digits and name == "flip")])
 
 # %% ../nbs/02_training.ipynb #636c6a25
-def mixed_precision(device: torch.device):
-    "bfloat16 autocast on a GPU; nothing on a CPU, where few models have bfloat16 units and the rest emulate it slowly."
-    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
-
-
 def train(network: nn.Module, x: Tensor, y: Tensor, *, protocol: Protocol, steps: int, seed: int = 0,
           augment: Augmentation = Augmentation(()), after: Callable[[int], None] | None = None) -> nn.Module:
     """Train `network` in place on normalised images `x` (N, C, H, W) and return it.

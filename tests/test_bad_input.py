@@ -9,9 +9,12 @@ import torch
 from PIL import Image
 
 from dsco import ConcentratedSet, ImageSet, Prior, concentrate, evaluate, load_data
-from dsco.bilevel import Course, FlatNetwork, Malicious, Window, attack_signs, class_accuracies, distill, evaluate_with_schedule, flatten_weights, follow, load_weights, neighbour_distance, redraw, with_schedule
-from dsco.data import Augmentation, check_writable
+from dsco.attack import Malicious, attack_signs, class_accuracies, neighbour_distance
+from dsco.choices import Known, Noise, Outer, Pixels, Pool, Schedule, Window
+from dsco.core import check_writable
+from dsco.data import Augmentation
 from dsco.discrepancy import energy_distance, mmd
+from dsco.distillation import distill
 from dsco.doping import choose_share, predicted_share, real_counts
 from dsco.features import random_features, trajectory_features
 from dsco.networks import build_network
@@ -19,9 +22,11 @@ from dsco.nopt import greedy_order, make_target
 from dsco.planning import Plan, draw_mixture, fit_error_curve, generator_floor, intrinsic_dimension, plan
 from dsco.prior import prior_features
 from dsco.records import make_rows, metric, record, save_figure
+from dsco.schedules import evaluate_with_schedule, with_schedule
 from dsco.selection import herd, select_herding, select_kcenter, select_missing, select_random, select_residual
 from dsco.theory import Law, ascend_softmax, fit_squared, linear_excess_bound, moment_mmd, squared_gap
 from dsco.training import find_protocol
+from dsco.unroll import InnerTraining, flatten_weights, load_weights, redraw
 
 
 class Things:
@@ -103,7 +108,7 @@ class Things:
         return ConcentratedSet(self.set.images, self.set.labels, self.set.classes, origin=self.set.origin, config=config)
 
     def distill(self, data: ImageSet | None = None, **options) -> ConcentratedSet:
-        return distill(self.network, self.few if data is None else data, **{"ipc": 1, "outer_steps": 1, "device": "cpu", "progress": False, **options})
+        return distill(self.network, self.few if data is None else data, **{"ipc": 1, "start": Known(), "outer": Outer(steps=1), "device": "cpu", "progress": False, **options})
 
     def concentrate(self, **options) -> ConcentratedSet:
         return concentrate(self.prior, **{"ipc": 1, "data": self.few, "feature_maps": self.maps, "progress": False, **options})
@@ -229,48 +234,51 @@ CASES = {
     "outer loss of other labels": (lambda t: t.distill(objective=torch.nn.MSELoss()), TypeError, ["objective", "labels int64"]),
     "outer loss that is a number": (lambda t: t.distill(objective=lambda scores, labels: 3.0), ValueError, ["objective gives 3.0", "tensor"]),
     "nothing to tell apart": (lambda t: t.distill(t.one_class()), ValueError, ["data has the one class '0'"]),
-    "attack on a list": (lambda t: t.distill(objective=Malicious([0], 1)), ValueError, ["objective is Malicious", "0 to 9"]),
+    "attack on a list": (lambda t: Malicious([0], 1), ValueError, ["Malicious.source is [0]", "whole number"]),
+    "attack on no class": (lambda t: t.distill(objective=Malicious(0, 10)), TypeError, ["objective", "Malicious(source=0, target=10)", "0 to 9"]),
     "device without values": (lambda t: t.distill(device="meta"), ValueError, ["device is 'meta'", "'cpu'"]),
     "file that is no path": (lambda t: t.distill(file=3), TypeError, ["file is a int", "path"]),
-    "window without a sequence": (lambda t: t.distill(window=Window(span=2, length=1, transforms=None)), ValueError, ["window.transforms is None", "sequence"]),
-    "window with two optimisers": (lambda t: t.distill(window=Window(span=2, length=1, optimiser=["adam"])), ValueError, ["window.optimiser is ['adam']", "momentum"]),
-    "noise of whole numbers": (lambda t: t.distill(prior=t.prior, noise=torch.zeros(10, *t.prior.noise_shape, dtype=torch.long)), ValueError, ["noise is torch.int64", "float32"]),
-    "noise that is not finite": (lambda t: t.distill(prior=t.prior, noise=torch.full((10, *t.prior.noise_shape), torch.nan)), ValueError, ["noise is", "not finite"]),
-    "networks by name": (lambda t: evaluate_with_schedule(t.scheduled, t.digits.test, ["lenet"]), TypeError, ["network is a str", "build_network"]),
+    "window without a sequence": (lambda t: Window(span=2, length=1, transforms=None), ValueError, ["Window.transforms is None", "sequence"]),
+    "window with two optimisers": (lambda t: Window(span=2, length=1, optimiser=["adam"]), ValueError, ["Window.optimiser is ['adam']", "momentum"]),
+    "noise of whole numbers": (lambda t: t.distill(learn=Noise(t.prior, torch.zeros(10, *t.prior.noise_shape, dtype=torch.long))), ValueError, ["Noise.z is torch.int64", "float32"]),
+    "noise that is not finite": (lambda t: t.distill(learn=Noise(t.prior, torch.full((10, *t.prior.noise_shape), torch.nan))), ValueError, ["Noise.z is", "finite"]),
+    "networks by name": (lambda t: evaluate_with_schedule(t.scheduled, t.digits.test, ["lenet"]), TypeError, ["networks[0] is a str", "build_network"]),
     "number of networks": (lambda t: evaluate_with_schedule(t.scheduled, t.digits.test, 5), TypeError, ["networks is a int", "[network]"]),
     "schedule for a name": (lambda t: with_schedule("digits", t.few, rate=0.1), TypeError, ["small is a str", "ConcentratedSet"]),
     "schedule of unequal classes": (lambda t: with_schedule(t.set.take(torch.arange(19)), t.few, rate=0.1), ValueError, ["small has [2, 2", "as many of each class"]),
     "schedule of unequal steps": (lambda t: with_schedule(t.set, t.few, rate=0.1, steps=3), ValueError, ["steps (3)", "a multiple of 3"]),
     "signs in both splits": (lambda t: attack_signs(t.network, t.scheduled, t.digits, t.few), TypeError, ["data is a Data", "data.train"]),
-    "outer rate of single precision": (lambda t: t.distill(outer_lr=np.float32(0.01)), ValueError, ["outer_lr", "0.01", "Python's float"]),
-    "inner rate of nothing": (lambda t: t.distill(inner_lr=1e-60), ValueError, ["inner_lr is 1e-60", "1e-12"]),
-    "limit of single precision": (lambda t: t.distill(clip=np.float32(2)), ValueError, ["clip", "above 1"]),
-    "window of numpy's numbers": (lambda t: t.distill(window=Window(span=np.int64(4), length=2)), ValueError, ["window.span", "Python's int"]),
-    "window at a rate of single precision": (lambda t: t.distill(window=Window(span=4, length=2, lr=np.float32(0.1))), ValueError, ["window.lr", "Python's float"]),
-    "window with an unknown transformation": (lambda t: t.distill(window=Window(span=4, length=2, transforms=("flop",))), ValueError, ["window.transforms", "'flop'", "flip"]),
+    "outer rate of a word": (lambda t: Outer(lr="0.01"), ValueError, ["Outer.lr is '0.01'", "number"]),
+    "inner rate of nothing": (lambda t: Schedule(lr=1e-60), ValueError, ["Schedule.lr is 1e-60", "1e-12"]),
+    "limit that can only fall": (lambda t: Outer(clip=1), ValueError, ["Outer.clip is 1", "number"]),
+    "window of half a step": (lambda t: Window(span=4.5, length=2), ValueError, ["Window.span is 4.5", "whole number"]),
+    "window at no rate": (lambda t: Window(span=4, length=2, lr=0), ValueError, ["Window.lr is 0", "1e-12"]),
+    "window with an unknown transformation": (lambda t: Window(span=4, length=2, transforms=("flop",)), ValueError, ["Window.transforms", "'flop'", "flip"]),
+    "window from one start": (lambda t: t.distill(inner=Window(span=4, length=2)), ValueError, ["start is Known()", "Random()"]),
+    "schedule by its name": (lambda t: t.distill(inner="schedule"), TypeError, ["inner is 'schedule'", "Schedule or Window"]),
+    "more centres than images": (lambda t: t.distill(ipc=100, learn=Pixels("kmeans")), ValueError, ["ipc is 100", "lower ipc"]),
     "images of nothing real": (lambda t: t.distill(t.without(3)), ValueError, ["data has no image of class '3'"]),
     "yes for a number": (lambda t: t.distill(ipc=True), ValueError, ["ipc is True", "whole number"]),
-    "file for yes": (lambda t: t.distill(resume="state.pt"), TypeError, ["resume is 'state.pt'", "file="]),
-    "number for a device": (lambda t: t.distill(device=1.5), TypeError, ["device is 1.5", "'cpu'"]),
-    "start that is not finite": (lambda t: distill(t.broken_network(), t.few, ipc=1, outer_steps=1, progress=False), ValueError, ["network has values", "not finite"]),
-    "pool that is not finite": (lambda t: t.distill(init="pretrained_fixed", pool=[t.broken_network()]), ValueError, ["pool[0] has values", "not finite"]),
+    "number for a device": (lambda t: t.distill(device=1.5), ValueError, ["device is 1.5", "'cpu'"]),
+    "start that is not finite": (lambda t: distill(t.broken_network(), t.few, ipc=1, progress=False), ValueError, ["network has values", "not finite"]),
+    "pool that is not finite": (lambda t: Pool([t.broken_network()], fixed=True), ValueError, ["Pool.networks[0] has values", "not finite"]),
     "state of something else": (lambda t: (torch.save({"identity": 3}, t.folder / "state.pt"), t.distill(file=t.folder / "state.pt")), ValueError, ["file", "no saved state"]),
-    "schedule that is damaged": (lambda t: evaluate_with_schedule(t.rescheduled(rates=[0.1, 0.1]), t.digits.test, [t.network]), ValueError, ["small has a schedule", "2 rates"]),
+    "schedule that is damaged": (lambda t: evaluate_with_schedule(t.rescheduled(rates=[0.1, 0.1]), t.digits.test, [t.network]), ValueError, ["small has a damaged schedule", "rate"]),
     "schedule without its mean": (lambda t: evaluate_with_schedule(t.rescheduled(mean=None), t.digits.test, [t.network]), ValueError, ["damaged schedule", "mean"]),
-    "schedule of no deviation": (lambda t: evaluate_with_schedule(t.rescheduled(std=[0.0]), t.digits.test, [t.network]), ValueError, ["std [0.0]", "above 0"]),
-    "schedule for other classes": (lambda t: with_schedule(t.set, ImageSet(t.few.images, t.few.labels, [f"{c}!" for c in range(10)]), rate=0.1), ValueError, ["data has the classes", "small"]),
-    "schedule in numpy's steps": (lambda t: with_schedule(t.set, t.few, rate=0.1, steps=np.int64(2)), ValueError, ["steps is", "Python's own"]),
-    "schedule at no rate": (lambda t: with_schedule(t.set, t.few, rate=0), ValueError, ["rate is 0", "positive"]),
+    "schedule of no deviation": (lambda t: evaluate_with_schedule(t.rescheduled(std=[0.0]), t.digits.test, [t.network]), ValueError, ["damaged schedule", "above 0"]),
+    "schedule for other classes": (lambda t: with_schedule(t.set, ImageSet(t.few.images, t.few.labels, [f"{c}!" for c in range(10)]), rate=0.1), ValueError, ["data has images", "must agree"]),
+    "schedule in half steps": (lambda t: with_schedule(t.set, t.few, rate=0.1, steps=1.5), ValueError, ["steps is 1.5", "whole number"]),
+    "schedule at no rate": (lambda t: with_schedule(t.set, t.few, rate=0), ValueError, ["rate is 0", "number"]),
     "networks of two kinds": (lambda t: evaluate_with_schedule(t.scheduled, t.digits.test, [t.network, build_network("lenet", t.few.shape, 10)]), ValueError, ["networks[1]", "LeNet"]),
     "weights of a larger network": (lambda t: load_weights(t.network, torch.cat([flatten_weights(t.network)] * 2)), ValueError, ["theta has shape", "parameters"]),
     "weights in double precision": (lambda t: load_weights(t.network, flatten_weights(t.network).double()), ValueError, ["torch.float64", "torch.float32"]),
     "start from half a seed": (lambda t: redraw(t.network, 1.5), ValueError, ["seed is 1.5", "whole number"]),
     "start of a name": (lambda t: redraw("lenet", 0), TypeError, ["network is a str", "build_network"]),
-    "course without a rate": (lambda t: follow(FlatNetwork(t.network), Course([t.few.images.float()], [t.few.labels], torch.zeros(1), [0, 0]), flatten_weights(t.network)[None]), ValueError, ["course.rates has 1", "2 steps"]),
-    "course under no rule": (lambda t: follow(FlatNetwork(t.network), Course([t.few.images.float()], [t.few.labels], torch.zeros(1), [0], "sgd"), flatten_weights(t.network)[None]), ValueError, ["course.rule is 'sgd'", "momentum"]),
+    "inner training without a rate": (lambda t: InnerTraining([t.few.images.float()], [t.few.labels], torch.zeros(1), [0, 0]), ValueError, ["rates has 1", "2 steps"]),
+    "inner training under no rule": (lambda t: InnerTraining([t.few.images.float()], [t.few.labels], torch.zeros(1), [0], "sgd"), ValueError, ["rule is 'sgd'", "momentum"]),
     "distance of other shapes": (lambda t: neighbour_distance(t.set, ImageSet(t.few.images.reshape(-1, 1, 4, 16), t.few.labels, t.few.classes)), ValueError, ["(1, 8, 8)", "(1, 4, 16)"]),
     "distance from both splits": (lambda t: neighbour_distance(t.set, t.digits), TypeError, ["data is a Data", "data.train"]),
-    "accuracy of an empty class": (lambda t: class_accuracies(t.network, t.without(3)), ValueError, ["images has none of class '3'"]),
+    "accuracy of an empty class": (lambda t: class_accuracies(t.network, t.without(3)), ValueError, ["images has no image of class '3'"]),
     "accuracy by half the scores": (lambda t: class_accuracies(build_network("convnet", t.few.shape, 5, width=8), t.few), ValueError, ["network gives scores of shape (2, 5)", "10 classes"]),
     "plan of both splits": (lambda t: plan(t.prior, t.digits, [10]), TypeError, ["data is a Data", "load_data(...).train"]),
     "plan of one number": (lambda t: plan(t.prior, t.digits.train, 10), ValueError, ["budgets is 10", "list"]),

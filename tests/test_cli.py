@@ -119,9 +119,9 @@ def test_distill_takes_rates_and_a_beginning(tmp_path):
     made = dsco(*common, "--window", "--inner-lr", 0.005, "--outer-lr", 0.1, "--images-from", "noise", "--out", tmp_path / "small", DSCO_CACHE=str(tmp_path / "cache"))
     assert made.returncode == 0, made.stderr
     config = json.loads((tmp_path / "small/config.json").read_text())
-    assert (config["window"]["lr"], config["outer_lr"], config["images_from"]) == (0.005, 0.1, "noise") and f"--data data --root {tmp_path}" in made.stdout
+    assert (config["inner"]["lr"], config["outer"]["lr"], config["learn"]["begin"]) == (0.005, 0.1, "noise") and f"--data data --root {tmp_path}" in made.stdout
     wild = dsco(*common, "--epochs", 30, "--inner-lr", 1e30, "--out", tmp_path / "wild", DSCO_CACHE=str(tmp_path / "cache"))
-    assert wild.returncode == 1 and "inner_lr (1e+30)" in wild.stderr and not (tmp_path / "wild").exists()
+    assert wild.returncode == 1 and "Schedule.lr (1e+30)" in wild.stderr and not (tmp_path / "wild").exists()
 
 
 def test_help_is_fast():

@@ -138,7 +138,7 @@ def test_prefixes(whole, doped, few):
 
 def test_auto_doping_never_sees_the_validation_images(prior, few, monkeypatch):
     "Default feature maps of the trial are trained on its training part; candidates hold all classes; shards agree on the share."
-    module = sys.modules["dsco.concentrate"]
+    module = sys.modules["dsco.concentration"]
     trained_on, validated = [], []
     original = module.default_features
     monkeypatch.setattr(module, "default_features", lambda images, **options: (trained_on.append(images), original(images, steps=(2,), width=8, **options))[1])
@@ -262,7 +262,7 @@ def test_a_stray_parquet_file_does_not_hide_the_images(tmp_path):
     assert load_data(folder).train.classes == ["car"]
 
 
-@pytest.mark.parametrize("thing, part", [("set", "dsco.concentrate.preview"), ("prior", "dsco.prior.component_name")])
+@pytest.mark.parametrize("thing, part", [("set", "dsco.sets.preview"), ("prior", "dsco.prior.component_name")])
 def test_a_save_that_fails_leaves_what_was_there(thing, part, doped, prior, tmp_path, monkeypatch):
     "Whatever stops a save half-way: the old folder stays whole, and no temporary one remains."
     save = (lambda: doped.save(tmp_path / "out")) if thing == "set" else (lambda: prior.save_pretrained(tmp_path / "out"))
