@@ -9,8 +9,9 @@ import hashlib
 import json
 import math
 import operator
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -22,7 +23,8 @@ from torch import Tensor
 from torchvision.datasets import VisionDataset
 
 import dsco
-from .data import ImageSet, cache_folder, check_images, check_writable, check_labels, image_grid, open_image, replacing, stable_seed, to_float
+from .core import cache_folder, check_place, check_writable, readable, replacing, set_aside, stable_seed
+from .data import ImageSet, check_images, check_labels, image_grid, open_image, to_float
 from .discrepancy import OBJECTIVES
 from .doping import choose_share, predicted_share, real_counts
 from .features import FeatureMap, extract, random_features, trajectory_features
@@ -33,11 +35,11 @@ from .training import Protocol, evaluate, find_protocol
 
 # %% auto #0
 __all__ = ['LATEST_AIM', 'LEAST', 'ConcentratedSet', 'check_set', 'to_picture', 'merge_sets', 'join', 'merge_configs',
-           'class_folder', 'write_images', 'preview', 'dataset_card', 'save_set', 'strangers', 'holds_set', 'load_set',
-           'read_images', 'Recipe', 'make_recipe', 'default_features', 'Aim', 'make_aim', 'find_aim',
-           'features_fingerprint', 'start_noise', 'noise_of_samples', 'noise_of_real', 'with_company', 'even_chunk',
-           'weights_fingerprint', 'search_file', 'Maker', 'network_calls', 'auto_share', 'share_of_theory',
-           'concentrate', 'method_name', 'check_concentrate', 'check_data']
+           'class_folder', 'write_images', 'preview', 'dataset_card', 'save_set', 'set_files', 'read_rows', 'holds_set',
+           'load_set', 'check_inside', 'read_images', 'Recipe', 'make_recipe', 'default_features', 'Aim', 'make_aim',
+           'find_aim', 'features_fingerprint', 'start_noise', 'noise_of_samples', 'noise_of_real', 'with_company',
+           'even_chunk', 'weights_fingerprint', 'search_file', 'Maker', 'network_calls', 'auto_share',
+           'share_of_theory', 'concentrate', 'method_name', 'check_concentrate', 'check_data']
 
 # %% ../nbs/33_concentrate.ipynb #f0b095e9
 class ConcentratedSet(VisionDataset):
@@ -50,7 +52,7 @@ class ConcentratedSet(VisionDataset):
     def __init__(self, images: Tensor, labels: Tensor, classes: Sequence[str], *, origin: Sequence[str | int] | None = None,
                  soft_labels: Tensor | None = None, config: dict | None = None, transform=None, target_transform=None):
         super().__init__(root="", transform=transform, target_transform=target_transform)
-        self.images, self.labels, self.classes = images, labels, list(classes)
+        self.images, self.labels, self.classes = images, labels, list(map(readable, classes))
         self.origin = list(origin) if origin is not None else ["synthetic"] * len(images)
         self.soft_labels, self.config = soft_labels, config or {}
         check_set(self)
@@ -166,6 +168,7 @@ def merge_configs(parts: Sequence[ConcentratedSet]) -> dict:
 def class_folder(label: int, name: str, classes: int) -> str:
     "Folder of a class: its number, zero-padded so that sorting as text keeps the order, and its name."
     safe = "".join(ch if ch.isalnum() or ch in "-_." else "_" for ch in name)
+    safe = safe.encode()[:120].decode(errors="ignore")  # file systems take 255 bytes
     return f"{label:0{len(str(classes - 1))}d}_{safe}"
 
 # %% ../nbs/33_concentrate.ipynb #7092c638
@@ -227,9 +230,8 @@ def save_set(small: ConcentratedSet, folder: Path) -> Path:
 
     Soft labels go to soft_labels.safetensors. The folder appears complete or not at all; an existing one is replaced
     only if it holds a set, else FileExistsError."""
-    folder = Path(folder)
-    if folder.is_file() or (folder.is_dir() and (strange := strangers(folder))):
-        raise FileExistsError(f"folder is {str(folder)!r}, which is not a saved set, or holds more than one ({'a file' if folder.is_file() else strange[0]}): choose another one, or empty it.")
+    folder = Path(folder).expanduser()
+    check_place(folder, set_files(folder), "a saved set")
     final = folder.resolve()
     config = {"format": 1, "classes": small.classes, "shape": list(small.images.shape[1:]), **small.config}
     with replacing(final) as temporary:
@@ -244,15 +246,20 @@ def save_set(small: ConcentratedSet, folder: Path) -> Path:
     return folder
 
 
-def strangers(folder: Path) -> list[str]:
-    "Files in `folder` that no saved set put there, sorted; all of them where there is no set."
+def set_files(folder: Path) -> Callable[[str], bool]:
+    "Whether a file in `folder`, by its name in it, was put there with a saved set; none where there is no set."
     own = {"config.json", "metadata.jsonl", "README.md", "preview.png", "soft_labels.safetensors"}
-    if holds_set(folder):
-        with suppress(ValueError, KeyError, TypeError):
-            own |= {json.loads(line)["file_name"] for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").split("\n") if line}
-    else:
-        own = set()
-    return sorted(name for path in folder.rglob("*") if path.is_file() and (name := path.relative_to(folder).as_posix()) not in own)
+    if not holds_set(folder):
+        return lambda name: False
+    with suppress(ValueError, KeyError, TypeError):
+        own |= {name for row in read_rows(folder) if re.fullmatch("[^/]+/[0-9]+[.]png", name := row["file_name"])}
+    return own.__contains__
+
+
+def read_rows(folder: Path) -> list[dict]:
+    "The lines of metadata.jsonl."
+    text = (folder / "metadata.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n") if line]
 
 
 def holds_set(folder: Path) -> bool:
@@ -262,16 +269,18 @@ def holds_set(folder: Path) -> bool:
 # %% ../nbs/33_concentrate.ipynb #3522486a
 def load_set(folder: Path) -> ConcentratedSet:
     "A set written by `save_set`; raises FileNotFoundError or ValueError, naming the file, when something is missing or broken."
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     if not holds_set(folder):
         raise FileNotFoundError(f"folder is {str(folder)!r}, which has no config.json and metadata.jsonl: pass one written by ConcentratedSet.save.")
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        rows = [json.loads(line) for line in (folder / "metadata.jsonl").read_text(encoding="utf-8").split("\n") if line]
+        rows = read_rows(folder)
         classes, shape = config["classes"], config["shape"]
         labels, origin = torch.tensor([row["label"] for row in rows]), [row["origin"] for row in rows]
-        files = [folder / row["file_name"] for row in rows]
-    except (ValueError, KeyError, TypeError) as error:
+        names = [row["file_name"] for row in rows]
+        files = [folder / name for name in names]
+        check_inside(folder, [*names, "config.json", "metadata.jsonl", "soft_labels.safetensors"])
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise ValueError(f"config.json or metadata.jsonl of {folder} is broken ({type(error).__name__}: {error}): save the set again.") from error
     soft = None
     if (folder / "soft_labels.safetensors").is_file():
@@ -280,6 +289,15 @@ def load_set(folder: Path) -> ConcentratedSet:
         soft = load_file(folder / "soft_labels.safetensors")["soft_labels"]
     kept = {key: value for key, value in config.items() if key not in ("format", "classes", "shape")}
     return ConcentratedSet(read_images(files, shape), labels, classes, origin=origin, soft_labels=soft, config=kept)
+
+
+def check_inside(folder: Path, names: Sequence[str]) -> None:
+    "Raise ValueError for a file that does not lie in `folder`: a set of somebody else's must not read ours."
+    home = folder.resolve()
+    for name in names:
+        path = Path(name)
+        if path.is_absolute() or ".." in path.parts or not (folder / path).resolve().is_relative_to(home):
+            raise ValueError(f"{name!r} lies outside the folder")
 
 
 def read_images(files: Sequence[Path], shape: Sequence[int]) -> Tensor:

@@ -5,11 +5,8 @@
 # %% ../nbs/00_data.ipynb #d607e520
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,14 +17,15 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from .core import cache_folder, check_writable, readable, replacing, shuffled, stable_seed
+
 # %% auto #0
-__all__ = ['IMAGE_SUFFIXES', 'SPLITS', 'FASHION_CLASSES', 'KNOWN', 'TRANSFORMS', 'to_float', 'to_uint8', 'stable_seed',
-           'ImageSet', 'check_images', 'check_labels', 'channel_statistics', 'shuffled', 'Data', 'cache_folder',
-           'check_writable', 'replacing', 'remove', 'data_root', 'load_digits', 'read_idx', 'load_mnist_like',
-           'from_torchvision', 'load_torchvision', 'open_image', 'resize_image', 'stack_images', 'class_folders',
-           'hidden', 'read_folder', 'is_split', 'load_folder', 'with_statistics', 'read_parquet', 'holds_shards',
-           'load_parquet', 'load_data', 'load_known', 'image_grid', 'show_images', 'jitter', 'crop', 'cutout', 'flip',
-           'scale', 'rotate', 'draw', 'warp', 'Augmentation']
+__all__ = ['IMAGE_SUFFIXES', 'SPLITS', 'FASHION_CLASSES', 'KNOWN', 'TRANSFORMS', 'to_float', 'to_uint8', 'ImageSet',
+           'check_images', 'check_labels', 'channel_statistics', 'Data', 'data_root', 'load_digits', 'read_idx',
+           'load_mnist_like', 'from_torchvision', 'load_torchvision', 'open_image', 'resize_image', 'stack_images',
+           'class_folders', 'hidden', 'read_folder', 'is_split', 'load_folder', 'with_statistics', 'read_parquet',
+           'holds_shards', 'load_parquet', 'load_data', 'load_known', 'image_grid', 'show_images', 'jitter', 'crop',
+           'cutout', 'flip', 'scale', 'rotate', 'draw', 'warp', 'Augmentation']
 
 # %% ../nbs/00_data.ipynb #44d72b7a
 def to_float(images: Tensor) -> Tensor:
@@ -38,12 +36,6 @@ def to_float(images: Tensor) -> Tensor:
 def to_uint8(x: Tensor) -> Tensor:
     "float pixels in [-1, 1] (clipped) to uint8, rounded to the nearest."
     return ((x.detach().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).cpu()
-
-# %% ../nbs/00_data.ipynb #3259a02a
-def stable_seed(*address: int | str) -> int:
-    "A 63-bit seed that depends on `address` alone: not on the process, the platform or the order of calls."
-    text = "/".join(str(part) for part in address)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
 
 # %% ../nbs/00_data.ipynb #0217d5d6
 @dataclass(frozen=True)
@@ -62,6 +54,7 @@ class ImageSet:
     def __post_init__(self):
         check_images(self.images)
         check_labels(self.labels, len(self.images), self.classes)
+        object.__setattr__(self, "classes", [readable(name) for name in self.classes])
         if self.statistics is None:
             object.__setattr__(self, "statistics", channel_statistics(self.images))
 
@@ -145,11 +138,6 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     std = ((share * (value - mean[:, None]) ** 2).sum(1)).sqrt()
     return mean.float(), std.clamp(min=1e-3).float()
 
-
-def shuffled(items: Tensor, seed: int) -> Tensor:
-    "`items` in a random order that depends on `seed` alone."
-    return items[torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))]
-
 # %% ../nbs/00_data.ipynb #29b15088
 @dataclass(frozen=True)
 class Data:
@@ -165,41 +153,6 @@ class Data:
 
     def __repr__(self) -> str:
         return f"Data({self.name!r}, train={self.train!r}, test={self.test!r})"
-
-
-def cache_folder(*parts: str) -> Path:
-    "The user's cache for dsco: `DSCO_CACHE`, else `~/.cache/dsco`."
-    folder = os.environ.get("DSCO_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dsco"
-    return Path(folder).joinpath(*parts)
-
-
-def check_writable(folder: Path) -> None:
-    "Raise PermissionError, before any work, unless `folder` can be made and written to."
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(f"{folder} cannot be written, because {there} is {'read-only' if there.is_dir() else 'a file'}: choose another folder (the cache is set by DSCO_CACHE).")
-
-
-@contextmanager
-def replacing(final: Path) -> Iterator[Path]:
-    "A temporary name beside the file or folder `final`: put in its place when the block ends well, removed when it fails."
-    temporary = final.with_name(f"{final.name}.{os.getpid()}.tmp")
-    remove(temporary)
-    try:
-        yield temporary
-        if final.is_dir():
-            shutil.rmtree(final)
-        temporary.replace(final)
-    finally:
-        remove(temporary)
-
-
-def remove(path: Path) -> None:
-    "Delete the file or folder `path`, if it is there."
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def data_root(root: str | Path | None = None) -> Path | None:
