@@ -13,14 +13,17 @@ import shlex
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # %% auto #0
 __all__ = ['BAD_INPUT', 'Parser', 'share', 'positive', 'seed', 'counts', 'add_data', 'add_result', 'add_prior', 'add_concentrate',
-           'add_distill', 'add_plan', 'add_evaluate', 'add_reproduce', 'check_out', 'save_and_say', 'check_prior',
-           'find_prior', 'run_concentrate', 'run_distill', 'evaluate_own_schedule', 'run_plan', 'run_evaluate',
-           'run_reproduce', 'check_profile', 'make_parser', 'main', 'make_tolerant', 'complain']
+           'add_distill', 'add_plan', 'add_evaluate', 'add_reproduce', 'check_out', 'save_and_say', 'save_somewhere',
+           'check_prior', 'find_prior', 'run_concentrate', 'run_distill', 'evaluate_own_schedule', 'run_plan',
+           'run_evaluate', 'run_reproduce', 'check_profile', 'make_parser', 'main', 'plain_streams', 'explain',
+           'say_all', 'mute', 'complain']
 
 # %% ../nbs/61_cli.ipynb #8b2ba51d
 class Parser(argparse.ArgumentParser):
@@ -181,25 +184,41 @@ def add_reproduce(commands) -> None:
 
 # %% ../nbs/61_cli.ipynb #a6d76ae9
 def check_out(folder: Path) -> None:
-    "Raise, before any work, when a set cannot be saved in `folder`. An older set may be replaced."
-    from dsco.sets import check_saving
+    "Raise ValueError when a set cannot be saved in `folder`, or would mix with other files."
+    from dsco.sets import set_files
+    from dsco.core import check_place, check_writable
 
-    check_saving(folder)
+    folder = folder.expanduser()
+    try:
+        check_place(folder, set_files(folder), "a saved set")
+    except FileExistsError:
+        raise ValueError(f"--out is {str(folder)!r}, but that is there already and holds something else: "
+                         "name a new folder.") from None
+    check_writable(folder)
 
 
 def save_and_say(small, words: argparse.Namespace) -> None:
     "Save a set where `words` say, and print what was made and what comes next."
-    try:
-        small.save(words.out)
-    except OSError as error:  # it could be written when the work began
-        rescue = small.save(Path(tempfile.mkdtemp(prefix="dsco-"), "set"))
-        raise RuntimeError(f"the set could not be saved in {words.out} ({error}): "
-                           f"it is in {rescue}.") from error
-    print(f"{small!r}\nsaved in {words.out}")
+    folder = save_somewhere(small, words.out)
+    print(f"{small!r}\nsaved in {folder}")
     if words.data:
         root = f" --root {shlex.quote(words.root)}" if words.root else ""
         size = f" --size {words.size}" if words.size else ""
-        print(f"next: dsco evaluate {shlex.quote(words.out)} --data {shlex.quote(words.data)}{root}{size}")
+        print(f"next: dsco evaluate {shlex.quote(folder)} --data {shlex.quote(words.data)}{root}{size}")
+
+
+def save_somewhere(small, out: str) -> str:
+    "Save a set in `out` or, where that fails after all, in a new folder; returns which."
+    try:
+        return str(small.save(out))
+    except Exception as error:  # finished work is saved, whatever stands in the way
+        for place in (Path.cwd(), Path(tempfile.gettempdir())):
+            with suppress(Exception):
+                other = small.save(Path(tempfile.mkdtemp(prefix="dsco-", dir=place)) / "set")
+                warnings.warn(f"{out} could not be written ({error}): the set is in {other} instead.",
+                              stacklevel=2)
+                return str(other)
+        raise
 
 
 def check_prior(words: argparse.Namespace) -> None:
@@ -259,7 +278,7 @@ def run_distill(words: argparse.Namespace) -> None:
 
 def evaluate_own_schedule(small, test, seeds: int):
     "`evaluate_with_schedule` on the network that `small` was made for, or on `seeds` fresh ones where it was made for any."
-    from dsco.core import stable_seed
+    from dsco.data import stable_seed
     from dsco.networks import build_network
     from dsco.schedules import evaluate_with_schedule
 
@@ -344,7 +363,7 @@ def check_profile(words: argparse.Namespace, where: dict) -> None:
         raise RunError(f"numbers differ in {len(said)} runs ({'; '.join(said)}): make them again, or find the change.")
 
 # %% ../nbs/61_cli.ipynb #d8464c9b
-BAD_INPUT = (ValueError, TypeError, IndexError, ImportError, OSError)  # exit code 2; all else 1
+BAD_INPUT = (ValueError, TypeError, IndexError, ImportError, OSError)
 
 
 def make_parser() -> Parser:
@@ -359,35 +378,67 @@ def make_parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` (by default that of this process) and return its exit code.
-
-    Whatever goes wrong is one line; the traceback is shown where DSCO_DEBUG is set."""
-    make_tolerant()
-    try:
-        words, unknown = make_parser().parse_known_args(argv)
-        if unknown:
-            return complain(f"unrecognized arguments: {' '.join(unknown)} (see dsco {words.command} --help)", 2)
-        words.work(words)
-        sys.stdout.flush()
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    except KeyboardInterrupt:
-        return complain("interrupted: run the same command again to go on.", 130)
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except Exception as error:
-        if os.environ.get("DSCO_DEBUG"):
-            traceback.print_exc()
-        return complain(error, 2 if isinstance(error, BAD_INPUT) else 1)
-    return 0
+    "Run the command line `argv` (by default that of this process); returns its exit code, raises nothing."
+    with plain_streams():
+        try:
+            words, unknown = make_parser().parse_known_args(argv)
+            if unknown:
+                raise ValueError(f"unrecognized arguments: {' '.join(unknown)} (see dsco {words.command} --help)")
+            words.work(words)
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        except KeyboardInterrupt:
+            code = complain("interrupted: run the same command again to go on.", 130)
+        except Exception as error:  # whatever it is, one line
+            code = explain(error)
+        return say_all(code)
 
 
-def make_tolerant() -> None:
-    "Let a console that lacks a letter show ? in its place: no result is lost for a δ."
+@contextmanager
+def plain_streams() -> Iterator[None]:
+    "A console that cannot show a letter shows a question mark; a warning is one line."
+    def one_line(message, *_, **__) -> None:
+        print(f"dsco: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        with suppress(AttributeError, ValueError):
             stream.reconfigure(errors="replace")
+    with warnings.catch_warnings():
+        warnings.showwarning = one_line
+        yield
+
+
+def explain(error: Exception) -> int:
+    "Say what went wrong in one line: exit code 2 for bad input, else 1. With DSCO_DEBUG, the traceback, too."
+    if os.environ.get("DSCO_DEBUG"):
+        traceback.print_exc()
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, BrokenPipeError) and Path(frames[-1].filename).parent == Path(__file__).parent:
+        mute()  # it was a line of ours that nobody reads, as in `dsco plan … | head`
+        return 0
+    if isinstance(error, BAD_INPUT):
+        return complain(error, 2)
+    if isinstance(error, FloatingPointError) or type(error).__name__ == "RunError":
+        return complain(error, 1)
+    first = (str(error).splitlines() or ["no message"])[0]
+    return complain(f"{type(error).__name__}: {first} (DSCO_DEBUG=1 shows where)", 1)
+
+
+def say_all(code: int) -> int:
+    "Hand out what is still to be printed; nobody reads it where the pipe is closed, and that is no error."
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        mute()
+        return 0 if isinstance(error, BrokenPipeError) else code or complain(error, 1)
+    return code
+
+
+def mute() -> None:
+    "Let what is still printed go nowhere."
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def complain(error: object, code: int) -> int:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from .core import cache_folder, shuffled, stable_seed
+from .core import cache_folder, readable, shuffled, stable_seed
 
 # %% auto #0
 __all__ = ['IMAGE_SUFFIXES', 'SPLITS', 'FASHION_CLASSES', 'KNOWN', 'TRANSFORMS', 'to_float', 'to_uint8', 'ImageSet',
@@ -54,6 +54,7 @@ class ImageSet:
     def __post_init__(self):
         check_images(self.images)
         check_labels(self.labels, len(self.images), self.classes)
+        object.__setattr__(self, "classes", [readable(name) for name in self.classes])
         if self.statistics is None:
             object.__setattr__(self, "statistics", channel_statistics(self.images))
 

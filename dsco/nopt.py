@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import replacing, rescued, shuffled, stable_seed
+from .core import run_steps, shuffled, stable_seed
 from .data import ImageSet
 from .discrepancy import KernelObjective, Objective, OBJECTIVES, Summary
 from .features import FeatureMap, feature_batches
@@ -24,7 +23,7 @@ from .prior import Prior
 # %% auto #0
 __all__ = ['Target', 'make_target', 'target_rows', 'find_objective', 'class_losses', 'prefix_sizes', 'noise_gradient',
            'peak_memory', 'shell_penalty', 'pool_features', 'greedy_order', 'greedy_rows', 'greedy_choice',
-           'NoiseSearch', 'optimise_noise']
+           'NoiseSearch', 'Descent', 'optimise_noise']
 
 # %% ../nbs/31_nopt.ipynb #583883c2
 @dataclass(frozen=True)
@@ -239,18 +238,93 @@ class NoiseSearch:
         "Which classes (bool) have improved within the last `patience` updates."
         return self.update - self.best_update <= patience
 
-    def save(self, file: Path) -> None:
-        "Write the state under a temporary name, then rename."
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as temporary:
-            torch.save({**vars(self), "z": self.z.detach()}, temporary)
-
     @classmethod
     def load(cls, file: Path) -> NoiseSearch:
-        "Read a state written by `save`."
+        "Read a state that `optimise_noise` kept."
         return cls(**torch.load(file, map_location="cpu", weights_only=True))
 
 # %% ../nbs/31_nopt.ipynb #2426abad
+@dataclass
+class Descent:
+    "A noise search on its way: what `run_steps` advances, one update of the noise a step."
+
+    prior: Prior
+    labels: Tensor
+    target: Target
+    held_out: Target
+    sizes: Sequence[int]
+    updates: int
+    lr: float
+    penalty: float
+    steps: int
+    guidance: float
+    chunk: int
+    patience: int
+    search: NoiseSearch
+
+    def __post_init__(self):
+        self.positions = torch.unique(self.labels.cpu(), return_inverse=True)[1]
+        self.go_on(self.search)
+
+    def go_on(self, search: NoiseSearch) -> None:
+        "Continue from the state `search`."
+        search.z = search.z.to(self.prior.device).requires_grad_()
+        search.best = search.best.to(self.prior.device)
+        self.search, self.adam = search, torch.optim.Adam([search.z], lr=self.lr, betas=(0.9, 0.99))
+        if search.adam:
+            self.adam.load_state_dict(search.adam)
+
+    @property
+    def step(self) -> int:
+        return self.search.update
+
+    @property
+    def finished(self) -> bool:
+        "Whether every class has stopped moving."
+        return not self.search.moving(self.patience).any()
+
+    @property
+    def seconds(self) -> float:
+        return self.search.seconds
+
+    @seconds.setter
+    def seconds(self, value: float) -> None:
+        self.search.seconds = value
+
+    def loss(self, features: list[Tensor]) -> Tensor:
+        "The sum of the class losses; they and those on the held-out target stay in `seen`."
+        with torch.no_grad():
+            held_out = class_losses(features, self.labels, self.held_out, self.sizes)
+        losses = class_losses(features, self.labels, self.target, self.sizes)
+        self.seen = losses.detach(), held_out
+        return losses.sum()
+
+    def advance(self) -> dict:
+        "One update of the noise of every class that still moves."
+        search = self.search
+        gradient = noise_gradient(self.prior, search.z, self.labels, self.loss, self.target.feature_maps,
+                                  steps=self.steps, guidance=self.guidance, chunk=self.chunk)[1]
+        radius = shell_penalty(search.z)
+        search.note(*self.seen, radius.mean().item(), self.positions)
+        search.z.grad = gradient + self.penalty * torch.autograd.grad(radius.sum(), search.z)[0]
+        still = search.z.detach().clone()
+        cosine = math.cos(math.pi * search.update / max(1, self.updates))
+        self.adam.param_groups[0]["lr"] = self.lr * (0.5 + 0.5 * cosine)
+        self.adam.step()
+        search.update += 1
+        stopped = ~search.moving(self.patience)[self.positions].to(search.z.device)
+        with torch.no_grad():
+            search.z[stopped] = still[stopped]
+        loss, held_out, _ = search.history[-1]
+        return {"loss": f"{loss:.4f}", "held_out": f"{held_out:.4f}"}
+
+    def state_dict(self) -> dict:
+        return {**vars(self.search), "z": self.search.z.detach(), "adam": self.adam.state_dict()}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.go_on(NoiseSearch(**state))
+
+
 def optimise_noise(prior: Prior, z: Tensor, labels: Tensor, target: Target, held_out: Target, *, sizes: Sequence[int], updates: int = 60, lr: float = 0.1,
                    penalty: float = 0.01, steps: int = 5, guidance: float = 1.0, chunk: int = 50, patience: int = 20,
                    file: Path | None = None, save_every: float = 60, progress: bool = True) -> NoiseSearch:
@@ -262,45 +336,8 @@ def optimise_noise(prior: Prior, z: Tensor, labels: Tensor, target: Target, held
     goes on from it to the same result."""
     if updates < 0:
         raise ValueError(f"updates is {updates}, but it must be 0 or more.")
-    kept = rescued(file, NoiseSearch.load) if file and file.is_file() else None
-    search = NoiseSearch.begin(z, labels) if kept is None else kept
-    search.z = search.z.to(prior.device).requires_grad_()
-    search.best = search.best.to(prior.device)
-    adam = torch.optim.Adam([search.z], lr=lr, betas=(0.9, 0.99))
-    if search.adam:
-        adam.load_state_dict(search.adam)
-    positions = torch.unique(labels.cpu(), return_inverse=True)[1]
-    seen: dict[str, Tensor] = {}
-
-    def loss(features: list[Tensor]) -> Tensor:
-        with torch.no_grad():
-            seen["held_out"] = class_losses(features, labels, held_out, sizes)
-        seen["loss"] = class_losses(features, labels, target, sizes)
-        return seen["loss"].sum()
-
-    saved = time.perf_counter()
-    began = saved - search.seconds
-    with tqdm(total=updates + 1, initial=search.update, desc="optimise noise", unit="update", disable=not progress, leave=False) as bar:
-        while search.update <= updates and search.moving(patience).any():
-            gradient = noise_gradient(prior, search.z, labels, loss, target.feature_maps, steps=steps, guidance=guidance, chunk=chunk)[1]
-            radius = shell_penalty(search.z)
-            search.note(seen["loss"].detach(), seen["held_out"], radius.mean().item(), positions)
-            search.z.grad = gradient + penalty * torch.autograd.grad(radius.sum(), search.z)[0]
-            still = search.z.detach().clone()
-            adam.param_groups[0]["lr"] = lr * (0.5 + 0.5 * math.cos(math.pi * search.update / max(1, updates)))
-            adam.step()
-            search.update += 1
-            search.seconds = time.perf_counter() - began
-            stopped = ~search.moving(patience)[positions].to(search.z.device)
-            with torch.no_grad():
-                search.z[stopped] = still[stopped]
-            bar.update()
-            bar.set_postfix(loss=f"{search.history[-1][0]:.4f}", held_out=f"{search.history[-1][1]:.4f}")
-            if file and time.perf_counter() - saved > save_every:
-                search.adam = adam.state_dict()
-                search.save(file)
-                saved = time.perf_counter()
-    if file:
-        search.adam = adam.state_dict()
-        search.save(file)
-    return search
+    descent = Descent(prior, labels, target, held_out, sizes, updates, lr, penalty, steps, guidance, chunk,
+                      patience, NoiseSearch.begin(z, labels))
+    run_steps(descent, updates + 1, file=file, save_every=save_every, desc="optimise noise", unit="update",
+              progress=progress)
+    return descent.search

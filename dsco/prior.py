@@ -11,8 +11,8 @@ import json
 import math
 import operator
 import re
-import shutil
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,15 +22,15 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
-from .core import (cache_folder, check_writable, find_device, mixed_precision, replacing,
-                       rescued, stable_seed)
+from .core import (cache_folder, check_place, check_writable, find_device, first_line, load_state,
+                       mixed_precision, readable, remove, replacing, run_steps, set_aside, stable_seed)
 from .data import ImageSet, to_float, to_uint8
 
 # %% auto #0
-__all__ = ['ARCHITECTURES', 'SAMPLERS', 'PART', 'noise_schedule', 'build_dit', 'build_unet', 'velocity_loss', 'warm_cosine',
-           'follow', 'fold_of', 'untrained', 'Fit', 'trajectory', 'Prior', 'check_render', 'save_prior',
-           'check_prior_folder', 'write_parts', 'component_name', 'load_prior', 'in_own_memory', 'load_saved',
-           'fingerprint', 'fit_prior', 'default_patch', 'check_fit', 'prior_features']
+__all__ = ['ARCHITECTURES', 'SAMPLERS', 'noise_schedule', 'build_dit', 'build_unet', 'velocity_loss', 'warm_cosine', 'follow',
+           'fold_of', 'untrained', 'Fit', 'trajectory', 'Prior', 'check_render', 'save_prior', 'prior_files',
+           'write_parts', 'component_name', 'load_prior', 'in_own_memory', 'load_saved', 'fingerprint', 'fit_prior',
+           'cached_prior', 'keep_prior', 'default_patch', 'check_fit', 'prior_features']
 
 # %% ../nbs/30_prior.ipynb #a559e877
 def noise_schedule():
@@ -103,29 +103,36 @@ def untrained(images: ImageSet, recipe: dict) -> nn.Module:
 
 
 class Fit:
-    "One training run of a prior: its state, how to advance it, how to save and resume it."
+    "One training run of a prior, advanced by `run_steps`; with `folder`, its state is kept there."
 
-    def __init__(self, network: nn.Module, images: ImageSet, recipe: dict, folder: Path | None):
-        self.network, self.ema, self.images, self.recipe, self.folder = network.train(), copy.deepcopy(network).eval(), images, recipe, folder
+    def __init__(self, network: nn.Module, images: ImageSet, recipe: dict, folder: Path | None = None):
+        self.network, self.ema = network.train(), copy.deepcopy(network).eval()
+        self.images, self.recipe, self.file = images, recipe, folder and folder / "training.pt"
         self.device = next(network.parameters()).device
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=recipe["lr"], betas=(0.9, 0.99), weight_decay=0.01)
-        self.scheduler, self.step, self.steps, self.losses, self.seconds = noise_schedule(), 0, None, [], 0.0
-        if folder:
-            self.resume()
+        self.optimizer = torch.optim.AdamW(network.parameters(), lr=recipe["lr"], betas=(0.9, 0.99),
+                                           weight_decay=0.01)
+        self.scheduler = noise_schedule()
+        self.step, self.steps, self.losses, self.seconds = 0, None, [], 0.0
+        if self.file:
+            load_state(self, self.file)
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        "Images (batch_size, C, H, W) in [-1, 1], folded, and labels, addressed by (seed, step): a resumed run sees the same."
+        """Images (batch_size, C, H, W) in [-1, 1], folded, and labels.
+
+        Addressed by (seed, step): a resumed run sees the same."""
         g = torch.Generator().manual_seed(stable_seed(self.recipe["seed"], "batch", self.step))
         index = torch.randint(len(self.images), (self.recipe["batch_size"],), generator=g)
-        return F.pixel_unshuffle(to_float(self.images.images[index].to(self.device)), fold_of(self.recipe)), self.images.labels[index].to(self.device)
+        pixels = to_float(self.images.images[index].to(self.device))
+        return F.pixel_unshuffle(pixels, fold_of(self.recipe)), self.images.labels[index].to(self.device)
 
-    def advance(self, steps: int) -> Tensor:
-        "One update of `steps` in all; returns the loss."
+    def advance(self) -> dict | None:
+        "One update of `steps` in all; returns the loss now and then."
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe["lr"] * warm_cosine(self.step, steps)
+            group["lr"] = self.recipe["lr"] * warm_cosine(self.step, self.steps)
         x, labels = self.batch()
+        seed = stable_seed(self.recipe["seed"], "diffuse", self.step)
         with mixed_precision(self.device):
-            loss = velocity_loss(self.network, self.scheduler, x, labels, stable_seed(self.recipe["seed"], "diffuse", self.step),
+            loss = velocity_loss(self.network, self.scheduler, x, labels, seed,
                                  drop=self.recipe["drop"], null_label=len(self.images.classes))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -133,63 +140,44 @@ class Fit:
         self.optimizer.step()
         follow(self.ema, self.network, self.step)
         self.step += 1
-        return loss.detach()
+        return self.note(loss) if self.step % 50 == 0 or self.step == self.steps else None
+
+    def note(self, loss: Tensor) -> dict:
+        "Enter the loss of a batch; raises FloatingPointError when it is no number."
+        self.losses.append((self.step, loss.item()))
+        if not math.isfinite(loss.item()):
+            raise FloatingPointError(f"the loss is {loss.item()} after {self.step} steps at "
+                                     f"lr={self.recipe['lr']}: lower lr.")
+        return {"loss": f"{loss.item():.3f}"}
 
     def steps_in(self, minutes: float) -> int:
-        "How many updates fit into `minutes`, from the speed of a few on a copy; a resumed run keeps its number."
+        "How many updates fit into `minutes`, by the speed of a copy; a resumed run keeps its number."
         if self.steps:
             return self.steps
-        trial = Fit(copy.deepcopy(self.network), self.images, self.recipe, None)
-        trial.advance(1000)
+        trial = Fit(copy.deepcopy(self.network), self.images, self.recipe)
+        trial.steps = 1000
+        trial.advance()
         started, count = time.perf_counter(), 0
         while time.perf_counter() - started < min(10, 6 * minutes):
-            trial.advance(1000)
+            trial.advance()
             count += 1
         return max(1, round(60 * minutes * count / (time.perf_counter() - started)))
 
     def run(self, steps: int, *, progress: bool = True, save_every: float = 60) -> None:
         "Advance to `steps`, saving the state every `save_every` seconds."
-        self.steps, started, saved = steps, time.perf_counter() - self.seconds, time.perf_counter()
-        with tqdm(total=steps, initial=self.step, desc="fit prior", unit="step", disable=not progress) as bar:
-            while self.step < steps:
-                loss = self.advance(steps)
-                if self.step % 50 == 0 or self.step == steps:
-                    self.losses.append((self.step, float(loss)))
-                    if not math.isfinite(self.losses[-1][1]):
-                        raise FloatingPointError(f"the loss is {self.losses[-1][1]} after {self.step} steps at lr={self.recipe['lr']}: lower lr.")
-                    bar.set_postfix(loss=f"{self.losses[-1][1]:.3f}")
-                bar.update()
-                self.seconds = time.perf_counter() - started
-                if self.folder and time.perf_counter() - saved > save_every:
-                    self.save()
-                    saved = time.perf_counter()
+        self.steps = steps
+        run_steps(self, steps, file=self.file, save_every=save_every, desc="fit prior", progress=progress)
 
-    def state(self) -> dict:
+    def state_dict(self) -> dict:
         "Everything a resumed run needs."
-        return {"network": self.network.state_dict(), "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(),
-                "progress": {"step": self.step, "steps": self.steps, "losses": self.losses, "seconds": self.seconds}}
+        parts = {name: getattr(self, name).state_dict() for name in ("network", "ema", "optimizer")}
+        names = ("step", "steps", "losses", "seconds")
+        return {**parts, "progress": {name: getattr(self, name) for name in names}}
 
-    def save(self) -> None:
-        "Write the state under a temporary name, then rename."
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with replacing(self.folder / "training.pt") as temporary:
-            torch.save(self.state(), temporary)
-
-    def read(self, file: Path) -> dict:
-        "A saved state, if it is one of this fit; KeyError or RuntimeError otherwise."
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        copy.deepcopy(self.network).load_state_dict(state["network"])
-        return {name: state[name] for name in ("network", "ema", "optimizer", "progress")}
-
-    def resume(self) -> None:
-        "Go on from the saved state, where there is a whole one."
-        file = self.folder / "training.pt"
-        state = rescued(file, self.read) if file.is_file() else None
-        if state is None:
-            return
-        self.network.load_state_dict(state["network"])
-        self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
+    def load_state_dict(self, state: dict) -> None:
+        "Go on from there."
+        for name in ("network", "ema", "optimizer"):
+            getattr(self, name).load_state_dict(state[name])
         for name, value in state["progress"].items():
             setattr(self, name, value)
 
@@ -234,7 +222,7 @@ class Prior:
         self.network, self.scheduler, self.vae = network.eval().requires_grad_(False), scheduler, vae
         if vae is not None:
             vae.eval().requires_grad_(False)
-        self.classes = list(classes)
+        self.classes = list(map(readable, classes))
         self.class_ids = torch.tensor(list(class_ids) if class_ids is not None else range(len(self.classes)))
         if len(self.class_ids) != len(self.classes):
             raise ValueError(f"class_ids has {len(self.class_ids)} numbers, but there are {len(self.classes)} classes: give one each.")
@@ -417,8 +405,8 @@ def save_prior(prior: Prior, folder: Path) -> Path:
 
     A DiT with a VAE also gets the model_index.json with which diffusers' own DiTPipeline loads it. The folder
     appears complete or not at all; one that holds something else than a prior is left alone, with FileExistsError."""
-    folder = Path(folder).resolve()
-    check_prior_folder(folder)
+    folder = Path(folder).expanduser()
+    check_place(folder, prior_files(folder), "a saved prior")
     with replacing(folder) as temporary:
         write_parts(prior, temporary)
         about = {"format": 1, "classes": prior.classes, "class_ids": prior.class_ids.tolist(), "fold": prior.fold, "record": prior.record}
@@ -426,18 +414,12 @@ def save_prior(prior: Prior, folder: Path) -> Path:
     return folder
 
 
-PART = (r"(prior|model_index)\.json|(scheduler|transformer|unet|vae)/"
-        r"((scheduler_)?config\.json|diffusion_pytorch_model[\w.-]*)")
-
-
-def check_prior_folder(folder: Path) -> None:
-    "Raise FileExistsError for a folder that holds a file which no prior put there."
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    whole = (folder / "prior.json").is_file()
-    found = sorted(name for name in names if not (whole and re.fullmatch(PART, name)))
-    if found or folder.is_file():
-        raise FileExistsError(f"folder is {str(folder)!r}, which is not a saved prior, or holds more "
-                              f"than one ({found[0] if found else 'a file'}): choose another one, or empty it.")
+def prior_files(folder: Path) -> Callable[[str], bool]:
+    "Whether a file in `folder`, by its name in it, was put there with a saved prior; none where there is no prior."
+    if not (folder / "prior.json").is_file():
+        return lambda name: False
+    parts = "(unet|transformer|vae)/(config.json|diffusion_pytorch_model[^/]*)"
+    return re.compile(f"prior.json|model_index.json|scheduler/scheduler_config.json|{parts}").fullmatch
 
 
 def write_parts(prior: Prior, folder: Path) -> None:
@@ -506,14 +488,15 @@ def load_saved(folder: Path, classes: Sequence[str] | None, class_ids: Sequence[
         about = json.loads((folder / "prior.json").read_text(encoding="utf-8"))
         network = (UNet2DModel if kind == "unet" else DiTTransformer2DModel).from_pretrained(folder / kind, low_cpu_mem_usage=False)
         vae = AutoencoderKL.from_pretrained(folder / "vae", low_cpu_mem_usage=False) if (folder / "vae").is_dir() else None
-        names = dict(zip(about["class_ids"], about["classes"]))
+        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
+        names, fold, record = dict(zip(about["class_ids"], about["classes"])), about["fold"], about["record"]
     except Exception as error:  # each library below raises errors of its own for a damaged file
-        raise ValueError(f"{folder} holds a damaged prior ({str(error).splitlines()[0][:120]}): save it again, or delete the folder and fit it anew.") from error
+        raise ValueError(f"{folder} holds a damaged prior ({first_line(error)}): save it again, or delete the folder and fit it anew.") from error
     class_ids = list(names) if class_ids is None else list(class_ids)
     if unknown := [i for i in class_ids if i not in names]:
         raise ValueError(f"class_ids has {unknown[0]}, but the prior in {folder} knows {', '.join(f'{i} ({name})' for i, name in names.items())}: use those.")
-    return Prior(network, DDIMScheduler.from_pretrained(folder / "scheduler"), classes=classes or [names[i] for i in class_ids],
-                 class_ids=class_ids, vae=vae, fold=about["fold"], record=about["record"])
+    return Prior(network, scheduler, classes=classes or [names[i] for i in class_ids],
+                 class_ids=class_ids, vae=vae, fold=fold, record=record)
 
 # %% ../nbs/30_prior.ipynb #4ffd5135
 def fingerprint(images: ImageSet) -> str:
@@ -542,19 +525,40 @@ def fit_prior(images: ImageSet, *, minutes: float | None = None, steps: int | No
                   budget=f"{steps} steps" if steps else f"{minutes} minutes")
     key = hashlib.blake2b(json.dumps(recipe, sort_keys=True).encode(), digest_size=8).hexdigest()
     folder = cache_folder("priors", key)
-    if cache and (folder / "prior.json").is_file():
-        finished = rescued(folder, lambda path: load_prior(path, device=device))
-        if finished is not None:
-            return finished
     if cache:
         check_writable(folder)
+    if cache and (kept := cached_prior(folder, images, device)):
+        return kept
     fit = Fit(untrained(images, recipe).to(find_device(device)), images, recipe, folder.with_suffix(".partial") if cache else None)
     fit.run(steps or fit.steps_in(minutes), progress=progress)
     prior = Prior(fit.ema, noise_schedule(), classes=images.classes, fold=fold_of(recipe), record=fit.record())
     if cache:
-        save_prior(prior, folder)
-        shutil.rmtree(folder.with_suffix(".partial"), ignore_errors=True)
+        keep_prior(prior, folder)
     return prior
+
+
+def cached_prior(folder: Path, images: ImageSet, device: str | torch.device | None) -> Prior | None:
+    "The finished prior in the cache, if there is one; a damaged one is put aside."
+    if not folder.exists():
+        return None
+    try:
+        prior = load_saved(folder, None, None)
+        if prior.classes != images.classes:
+            raise ValueError("it has other classes")
+    except Exception as error:  # whatever a damaged file gives rise to
+        set_aside(folder, error)
+        return None
+    return in_own_memory(prior).to(find_device(device))
+
+
+def keep_prior(prior: Prior, folder: Path) -> None:
+    "Save a finished prior in the cache; where that fails, it is still there for this call."
+    try:
+        save_prior(prior, folder)
+        remove(folder.with_suffix(".partial"))
+    except Exception as error:  # a full disk, in the words of several libraries
+        warnings.warn(f"the prior could not be kept in {folder} ({first_line(error)}): "
+                      "it is used now, but will be trained again.", stacklevel=3)
 
 
 def default_patch(side: int, architecture: str) -> int:
