@@ -8,7 +8,7 @@ export JUPYTER_PATH := $(CURDIR)/.venv/share/jupyter
 # Without bytecode every process would compile torch anew, for ten seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo cpu gpu test lab env export clean
+.PHONY: demo cpu gpu test house lab env export clean
 
 # The committed runs are fresh: --force does them again.
 demo: env
@@ -20,6 +20,10 @@ cpu gpu: env
 # One thread a worker: several workers with several threads each are slower than one. Freed memory is kept, as in dsco.runs.KEEP_MEMORY.
 test: env
 	OMP_NUM_THREADS=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=1099511627776 $(PYTHON) -m pytest tests nbs -q --nbval-lax --nbval-current-env -n auto --maxprocesses 8 --dist loadscope -p no:cacheprovider
+
+# How long, wide and public the code is, beside what is wanted.
+house: env
+	$(PYTHON) tests/house.py
 
 lab: env
 	.venv/bin/jupyter lab nbs
