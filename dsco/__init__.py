@@ -6,16 +6,13 @@ __version__ = "0.1.0"
 import importlib
 
 _HOMES = {
-    "load_data": "data", "ImageSet": "data", "Data": "data",
-    "ConcentratedSet": "sets",
-    "Prior": "prior",
-    "concentrate": "concentration",
-    "evaluate": "training",
+    "load_data": "data", "ImageSet": "data", "Data": "data", "ConcentratedSet": "sets",
+    "evaluate": "training", "Prior": "prior", "concentrate": "concentration",
     "plan": "planning", "Plan": "planning",
-    "distill": "distillation", "Malicious": "attack",
-    **dict.fromkeys(("Schedule", "Window", "Known", "Random", "Pool", "Pixels", "Noise", "Outer"),
-                    "choices"),
-    **dict.fromkeys(("train_with_schedule", "evaluate_with_schedule", "with_schedule"), "schedules"),
+    "distill": "distillation", "Schedule": "choices", "Window": "choices", "Known": "choices",
+    "Random": "choices", "Pool": "choices", "Pixels": "choices", "Noise": "choices",
+    "Outer": "choices", "train_with_schedule": "schedules", "with_schedule": "schedules",
+    "evaluate_with_schedule": "schedules", "Malicious": "attack",
 }
 __all__ = sorted(_HOMES)
 

@@ -322,7 +322,7 @@ def find_device(device: str | torch.device | None) -> torch.device:
         found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(1, device=found).item()  # which a device without values, such as "meta", cannot give
         return found
-    except (RuntimeError, AssertionError) as error:  # torch raises either
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch raises any of them
         said = str(error).splitlines()[0]
         raise ValueError(f"device is {device!r}, but it is not to be had here ({said}): "
                          "pass 'cpu', or leave it out.") from None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,8 +24,8 @@ from .data import ImageSet, check_images, check_labels, image_grid, open_image
 
 # %% auto #0
 __all__ = ['ConcentratedSet', 'check_set', 'to_picture', 'merge_sets', 'join', 'merge_configs', 'class_folder', 'write_images',
-           'preview', 'dataset_card', 'save_set', 'set_files', 'read_rows', 'holds_set', 'load_set', 'check_inside',
-           'read_images']
+           'preview', 'dataset_card', 'save_set', 'check_holder', 'set_files', 'read_rows', 'holds_set', 'load_set',
+           'check_inside', 'read_images']
 
 # %% ../nbs/06_sets.ipynb #f0b095e9
 class ConcentratedSet(VisionDataset):
@@ -216,7 +217,7 @@ def save_set(small: ConcentratedSet, folder: Path) -> Path:
     Soft labels go to soft_labels.safetensors. The folder appears complete or not at all; an existing one is replaced
     only if it holds a set, else FileExistsError."""
     folder = Path(folder).expanduser()
-    check_place(folder, set_files(folder), "a saved set")
+    check_holder(folder)
     final = folder.resolve()
     config = {"format": 1, "classes": small.classes, "shape": list(small.images.shape[1:]), **small.config}
     with replacing(final) as temporary:
@@ -229,6 +230,17 @@ def save_set(small: ConcentratedSet, folder: Path) -> Path:
         preview(small).save(temporary / "preview.png")
         (temporary / "README.md").write_text(dataset_card(small, final.name), encoding="utf-8")
     return folder
+
+
+def check_holder(folder: Path, *, tries: int = 10) -> None:
+    """Raise FileExistsError for a folder that holds something else than a set.
+
+    Another process may be putting a set there at this moment, so it is asked a few times."""
+    for _ in range(tries - 1):
+        with suppress(FileExistsError):
+            return check_place(folder, set_files(folder), "a saved set")
+        time.sleep(0.05)
+    return check_place(folder, set_files(folder), "a saved set")
 
 
 def set_files(folder: Path) -> Callable[[str], bool]:

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import json
 import numbers
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +13,8 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .core import digest, find_device
 
 # %% auto #0
 __all__ = ['DRAWS', 'State', 'RULES', 'OuterLoss', 'GRADIENTS', 'FlatNetwork', 'flatten_weights', 'load_weights', 'reset_weights',
@@ -60,17 +60,6 @@ def alike(name: str, shape: Sequence[int], classes: Sequence[str], other_name: s
                          f"{other_name} has {wanted[0]} and {list(wanted[1])}: they must agree.")
 
 
-def digest(*parts: Tensor | str | int | float | bool | list | dict | None) -> str:
-    "A short hash of tensors, strings and JSON values, in their order."
-    found = hashlib.blake2b(digest_size=8)
-    for part in parts:
-        tensor = isinstance(part, Tensor)
-        head = [str(part.dtype), *part.shape] if tensor else part
-        found.update(json.dumps(head, sort_keys=True).encode() + b"\n")
-        found.update(part.detach().cpu().contiguous().numpy().tobytes() if tensor else b"")
-    return found.hexdigest()
-
-
 def first_line(error: Exception) -> str:
     "The first line of what an exception says."
     return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
@@ -88,17 +77,6 @@ def check_module(network: object, name: str = "network") -> None:
         if not p.isfinite().all():
             raise ValueError(f"{name} has values in {part} that are not finite, so that no "
                              "training can begin there: build it anew.")
-
-
-def find_device(device: str | torch.device | None) -> torch.device:
-    "The device of that name, or the GPU where there is one; raises ValueError if there is none."
-    try:
-        found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=found).item()  # which "meta" cannot give
-        return found
-    except (RuntimeError, AssertionError, TypeError) as error:  # torch raises any of them
-        raise ValueError(f"device is {device!r}, but it is not to be had here "
-                         f"({first_line(error)}): pass 'cpu', or leave it out.") from None
 
 
 def full_single_precision():

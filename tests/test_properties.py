@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dsco import ConcentratedSet, ImageSet
-from dsco.bilevel import GRADIENTS, RULES, Course, FlatNetwork, flatten_weights
-from dsco.data import TRANSFORMS, Augmentation, shuffled, stable_seed, to_float, to_uint8
+from dsco.core import shuffled, stable_seed
+from dsco.data import TRANSFORMS, Augmentation, to_float, to_uint8
 from dsco.discrepancy import (OBJECTIVES, KernelObjective, energy_distance, mmd, reservoir,
                               sliced_wasserstein, transport_cost)
 from dsco.doping import choose_share, real_counts
@@ -23,6 +23,7 @@ from dsco.planning import Floor, draw_mixture
 from dsco.selection import (centres, cover, herd, quantise, select_herding, select_kcenter,
                             select_kmeans, select_missing, select_random)
 from dsco.training import batch_order, interval95, non_inferior
+from dsco.unroll import GRADIENTS, RULES, FlatNetwork, InnerTraining, flatten_weights
 
 settings.register_profile("dsco", derandomize=True, deadline=None, max_examples=25)
 settings.load_profile("dsco")
@@ -125,10 +126,10 @@ def test_three_gradients_through_training_agree(rule, soft, seed, networks, orde
     x = [normal(2, 1, 2, 2, seed=seed + b) for b in range(3)]
     y = [normal(2, 2, seed=seed + b).softmax(1) if soft else torch.tensor([0, 1]) for b in range(3)]
     rates = 0.05 + 0.1 * torch.rand(len(order), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    course = Course(x, y, rates, order, rule, first)
-    state = tuple(normal(*theta.shape, seed=seed + 9).square() for _ in course.begin(theta))
+    training = InnerTraining(x, y, rates, order, rule, first)
+    state = tuple(normal(*theta.shape, seed=seed + 9).square() for _ in range(RULES[rule][1]))
     goal = normal(*theta.shape, seed=seed + 5)
-    found = {name: gradient(net, course, theta, state, lambda t: (t - goal).square().sum()) for name, gradient in GRADIENTS.items()}
+    found = {name: gradient(net, training, theta, state, lambda t: (t - goal).square().sum()) for name, gradient in GRADIENTS.items()}
     loss, leaves = found["unroll"]
     assert sum(leaf.abs().sum() for leaf in leaves) > 0
     for other_loss, others in found.values():
