@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo cpu gpu test house lab env export clean
 
-# The committed runs are fresh: --force does them again.
+# The committed results stand: --force makes them again.
 demo: env
 	.venv/bin/dsco reproduce quick --force
 

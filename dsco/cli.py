@@ -295,12 +295,13 @@ def run_plan(words: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from dsco.data import load_data
-    from dsco.planning import check_pilot, plan
+    from dsco.planning import Pilot, plan
 
     train = load_data(words.data, root=words.root, size=words.size).train
-    check_pilot(train, words.budgets, pilot=words.pilot, guidance=words.guidance, protocol=words.protocol, seeds=words.seeds, seed=words.seed)  # before a prior is trained
+    pilot = Pilot(words.pilot, guidance=words.guidance, protocol=words.protocol, seeds=words.seeds, seed=words.seed)
+    pilot.check(train)  # before a prior is trained
     prior = find_prior(words, train)
-    made = plan(prior, train, words.budgets, pilot=words.pilot, guidance=words.guidance, protocol=words.protocol, seeds=words.seeds, seed=words.seed)
+    made = plan(prior, train, words.budgets, pilot=pilot)
     if words.json:
         crossing, *ends = (n if math.isfinite(n) else None for n in (made.crossing, *made.crossing_interval))
         print(json.dumps({"data": words.data, "delta2": made.floor.delta2, "spread": made.floor.spread, "weights": made.curve.weights, "crossing": crossing, "crossing_interval": ends,

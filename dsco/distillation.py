@@ -22,12 +22,12 @@ import dsco
 from .choices import Known, Learned, Noise, Objective, Outer, Pixels, Pool, Random, Schedule
 from .choices import Window, buffers, by_class, task_loss
 from .sets import ConcentratedSet
-from .core import cache_folder, check_writable, replacing, stable_seed
+from .core import cache_folder, check_writable, digest, find_device, replacing, stable_seed
 from .data import ImageSet, to_uint8
 from .prior import Prior
 from .training import normalise
 from .unroll import FlatNetwork, InnerTraining, OuterLoss, adjoint_gradient, check_network
-from .unroll import check_objective, digest, find_device, first_line, flatten_weights
+from .unroll import check_objective, first_line, flatten_weights
 from .unroll import full_single_precision, mean_loss, shown, whole
 
 # %% auto #0

@@ -19,57 +19,64 @@ from .doping import real_counts
 from .features import FeatureMap, extract, trajectory_features
 from .prior import Prior
 from .selection import select_random
-from .training import Protocol, evaluate
+from .training import Protocol, evaluate, find_protocol
 
 # %% auto #0
-__all__ = ['check_finite_points', 'intrinsic_dimension', 'Floor', 'jackknife', 'check_clouds', 'generator_floor', 'mean_floor',
-           'check_mixture', 'draw_mixture', 'ErrorCurve', 'log_odds', 'check_curve', 'fit_error_curve', 'Forecast',
-           'Plan', 'plan', 'forecast', 'check_pilot', 'check_plan']
+__all__ = ['intrinsic_dimension', 'Floor', 'generator_floor', 'draw_mixture', 'ErrorCurve', 'fit_error_curve', 'Forecast', 'Plan',
+           'Pilot', 'plan']
+
+# %% ../nbs/11_efficiency_limit.ipynb #56646b9f
+def check_points(name: str, x: Tensor) -> None:
+    "Raise TypeError or ValueError for what is no tensor, and for a coordinate that is not finite."
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} is a {type(x).__name__}, but it must be a tensor of points: pass "
+                        "extract(feature_map, images), for example.")
+    if odd := int((~x.isfinite()).sum()):
+        raise ValueError(f"{name} has {odd} coordinates that are not finite: leave those points out.")
 
 # %% ../nbs/11_efficiency_limit.ipynb #e2b0fb7c
-def check_finite_points(name: str, x: Tensor) -> None:
-    "Raise TypeError or ValueError for what is no tensor, and for a coordinate that is infinite or no number."
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{name} is a {type(x).__name__}, but it must be a tensor of points: pass extract(feature_map, images), for example.")
-    if not x.isfinite().all():
-        raise ValueError(f"{name} has {int((~x.isfinite()).sum())} coordinates that are not finite: leave those points out.")
-
-
 def intrinsic_dimension(x: Tensor, *, neighbours: int = 10) -> float:
-    """The dimension of the cloud x (n, d), from the distances to the nearest `neighbours` of every point.
+    """The dimension of the cloud x (n, d), from the distances to the `neighbours` nearest points of each.
 
-    Levina and Bickel 2005, averaged as by MacKay and Ghahramani. Too low where the true value is above about 5 and
-    points are few. Copies of a point count once. Raises ValueError for a shape or a number that does not fit."""
-    check_finite_points("x", x)
+    Levina and Bickel 2005, averaged as by MacKay and Ghahramani. Too low where the true value is
+    above about 5 and points are few. Copies of a point count once. Raises ValueError for a shape or
+    a number that does not fit."""
+    check_points("x", x)
     if x.ndim != 2 or not 2 < neighbours + 1 < len(x):
-        raise ValueError(f"neighbours is {neighbours} and x has shape {tuple(x.shape)}, but x must be (n, d) and neighbours between 2 and n − 2: change neighbours or pass more points.")
+        raise ValueError(f"neighbours is {neighbours} and x has shape {tuple(x.shape)}, but x must be "
+                         "(n, d) and neighbours between 2 and n − 2: change neighbours or pass more points.")
     x = torch.unique(x.double(), dim=0)
     if len(x) < neighbours + 2:
         raise ValueError(f"x has only {len(x)} different points, but neighbours is {neighbours}: lower it.")
-    near = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").topk(neighbours + 1, largest=False).values[:, 1:].log()
+    apart = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    near = apart.topk(neighbours + 1, largest=False).values[:, 1:].log()
     return 1 / float((near[:, -1:] - near[:, :-1]).mean())  # (14)
 
-# %% ../nbs/11_efficiency_limit.ipynb #e1d89186
+# %% ../nbs/11_efficiency_limit.ipynb #3d42a7da
 @dataclass(frozen=True)
 class Floor:
     """How far a generator is from the data, in units where one random real image has discrepancy 1.
 
-    `delta2`: δ² = D(p, g). `spread`: c_g²/c_p², how much its samples scatter. `folds`: (k, 2), both with one of k parts of
-    the points left out, for intervals."""
+    `delta2`: δ² = D(p, g). `spread`: c_g²/c_p², how much its samples scatter. `folds`: (k, 2), both
+    with one of k parts of the points left out, for intervals."""
 
     delta2: float
     spread: float
     folds: np.ndarray
 
     def crossing(self, bias_weight: float = 1.0, noise_weight: float = 1.0) -> float:
-        "n*: images a class from which on real sets beat synthetic ones; at most 0 where they always do. The weights multiply δ² and c_g²."
+        """n*: images a class from which on real sets beat synthetic ones; at most 0 where they always do.
+
+        The weights multiply δ² and c_g²."""
         lead = 1 - noise_weight * self.spread
         if self.delta2 == 0:
             return float("inf") if lead > 0 else 0.0
         return lead / (bias_weight * self.delta2)
 
     def terms(self, ipc: float, share: float) -> tuple[float, float, float]:
-        "The three terms of (15) for `ipc` images a class, a `share` of them real: bias, scatter of the real images, scatter of the samples."
+        """The terms of (15): bias, scatter of the real images, scatter of the samples.
+
+        For `ipc` images a class, a `share` of them real."""
         return (1 - share) ** 2 * self.delta2, share / ipc, (1 - share) * self.spread / ipc
 
     def discrepancy(self, ipc: float, share: float) -> float:
@@ -81,85 +88,109 @@ class Floor:
         values = [Floor(*fold, self.folds).discrepancy(ipc, share) for fold in self.folds]
         return jackknife(values)
 
-
+# %% ../nbs/11_efficiency_limit.ipynb #c7c61de3
 def jackknife(values: Sequence[float]) -> float:
     "Half the 95 % interval from leave-one-part-out values; infinite when one of them is."
     from scipy.stats import t
 
     if not np.isfinite(values).all():
         return float("inf")
-    return float(t.ppf(0.975, len(values) - 1) * np.sqrt((len(values) - 1) * np.var(values)))
-
-
-def check_clouds(real: Sequence[Tensor], generated: Sequence[Tensor]) -> None:
-    "Raise TypeError or ValueError unless each pair is two clouds of finite points in one space, with real points that differ."
-    for i, pair in enumerate(zip(real, generated)):
-        for name, x in zip(("real", "generated"), pair):
-            check_finite_points(f"{name}[{i}]", x)
-        x, y = pair
-        if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
-            raise ValueError(f"real[{i}] has shape {tuple(x.shape)} and generated[{i}] {tuple(y.shape)}, but they must be (n, d) and (m, d): take both from one feature map.")
-        if len(x) and (x == x[0]).all():
-            raise ValueError(f"real[{i}] has {len(x)} times the same point, so that it gives no unit of discrepancy: pass images that differ.")
-
-
-def generator_floor(real: Sequence[Tensor], generated: Sequence[Tensor], *, folds: int = 10) -> Floor:
-    """δ² and c_g² in units of c_p², mean over pairs of clouds: `real[i]` (n, d) and `generated[i]` (m, d), one pair a class and feature map.
-
-    Unbiased (pairs of a point with itself left out), so δ² may come out negative; it is then 0. Raises ValueError for
-    lists of different lengths and clouds of fewer than 2·`folds` points."""
-    if len(real) != len(generated) or not real:
-        raise ValueError(f"real has {len(real)} clouds and generated {len(generated)}, but they must be as many, and not none: give one of each a class.")
-    check_clouds(real, generated)
-    least = min(map(len, [*real, *generated]))
-    if folds < 2 or least < 2 * folds:
-        raise ValueError(f"folds is {folds} and the smallest cloud has {least} points, but folds must be at least 2 and a cloud have twice as many: lower folds or add images.")
-    pairs = list(zip(real, generated))
-    left_out = [[(x[torch.arange(len(x)) % folds != k], y[torch.arange(len(y)) % folds != k]) for x, y in pairs] for k in range(folds)]
-    return Floor(*mean_floor(pairs), np.array([mean_floor(part) for part in left_out]))
+    quantile = t.ppf(0.975, len(values) - 1)
+    return float(quantile * np.sqrt((len(values) - 1) * np.var(values)))
 
 
 def mean_floor(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float]:
     "δ² and c_g² over c_p², mean over pairs (real, generated)."
     rows = []
     for x, y in pairs:
-        unit, own = (-float(self_mean(distance_kernel, z, z.new_full((len(z),), 1 / len(z)), unbiased=True)) for z in (x, y))
+        equal = (z.new_full((len(z),), 1 / len(z)) for z in (x, y))
+        unit, own = (-float(self_mean(distance_kernel, z, w, unbiased=True))
+                     for z, w in zip((x, y), equal, strict=True))
         rows.append((float(energy_distance(x, y, unbiased=True)) / unit, own / unit))
     delta2, spread = np.mean(rows, 0)
     return max(float(delta2), 0.0), float(spread)
 
-# %% ../nbs/11_efficiency_limit.ipynb #0917fc8c
-def check_mixture(real: ImageSet, generated: ImageSet, ipc: int, share: float) -> None:
-    "Raise TypeError or ValueError unless both are sets of the same kind of images and classes, and a mixture is asked for."
+# %% ../nbs/11_efficiency_limit.ipynb #bf5a6bb6
+def check_clouds(i: int, x: Tensor, y: Tensor) -> None:
+    "Raise unless pair `i` is two clouds of finite points in one space, with real points that differ."
+    check_points(f"real[{i}]", x)
+    check_points(f"generated[{i}]", y)
+    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
+        raise ValueError(f"real[{i}] has shape {tuple(x.shape)} and generated[{i}] {tuple(y.shape)}, but they "
+                         "must be (n, d) and (m, d): take both from one feature map.")
+    if len(x) and (x == x[0]).all():
+        raise ValueError(f"real[{i}] has {len(x)} times the same point, so that it gives no unit of "
+                         "discrepancy: pass images that differ.")
+
+# %% ../nbs/11_efficiency_limit.ipynb #e1d89186
+def generator_floor(real: Sequence[Tensor], generated: Sequence[Tensor], *, folds: int = 10) -> Floor:
+    """δ² and c_g² in units of c_p², mean over pairs of clouds, one a class and feature map.
+
+    `real[i]` (n, d), `generated[i]` (m, d). Unbiased (pairs of a point with itself left out), so δ²
+    may come out negative; it is then 0. Raises ValueError for lists of different lengths and clouds
+    of fewer than 2·`folds` points."""
+    if len(real) != len(generated) or not real:
+        raise ValueError(f"real has {len(real)} clouds and generated {len(generated)}, but they must be as "
+                         "many, and not none: give one of each a class.")
+    pairs = list(zip(real, generated, strict=True))
+    for i, pair in enumerate(pairs):
+        check_clouds(i, *pair)
+    least = min(map(len, [*real, *generated]))
+    if folds < 2 or least < 2 * folds:
+        raise ValueError(f"folds is {folds} and the smallest cloud has {least} points, but folds must be at "
+                         "least 2 and a cloud have twice as many: lower folds or add images.")
+
+    def without(x: Tensor, k: int) -> Tensor:
+        return x[torch.arange(len(x)) % folds != k]
+
+    left_out = [[(without(x, k), without(y, k)) for x, y in pairs] for k in range(folds)]
+    return Floor(*mean_floor(pairs), np.array([mean_floor(part) for part in left_out]))
+
+# %% ../nbs/11_efficiency_limit.ipynb #6faa63ed
+def check_whole(name: str, value: int, least: int) -> None:
+    "Raise ValueError unless `value` is a whole number of at least `least`."
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least {least}: change it.")
+
+
+def check_alike(real: ImageSet, generated: ImageSet) -> None:
+    "Raise TypeError or ValueError unless both are sets of the same kind of images and classes."
     for name, images in (("real", real), ("generated", generated)):
         if not isinstance(getattr(images, "images", None), Tensor):
-            raise TypeError(f"{name} is a {type(images).__name__}, but it must be an ImageSet: pass data.train, for example.")
-    if list(real.classes) != list(generated.classes) or real.images.shape[1:] != generated.images.shape[1:]:
-        raise ValueError(f"generated has images of {tuple(generated.images.shape[1:])} and classes {generated.classes}, but real has {tuple(real.images.shape[1:])} and {real.classes}: they must agree.")
-    if isinstance(ipc, bool) or not isinstance(ipc, (int, np.integer)) or ipc < 1:
-        raise ValueError(f"ipc is {ipc!r}, but it must be a whole number of at least 1: change it.")
+            raise TypeError(f"{name} is a {type(images).__name__}, but it must be an ImageSet: pass data.train, "
+                            "for example.")
+    kinds = [(tuple(s.images.shape[1:]), list(s.classes)) for s in (real, generated)]
+    if kinds[0] != kinds[1]:
+        raise ValueError("generated has images of {} and classes {}, but real has {} and {}: they must "
+                         "agree.".format(*kinds[1], *kinds[0]))
+
+# %% ../nbs/11_efficiency_limit.ipynb #0917fc8c
+def draw_mixture(real: ImageSet, generated: ImageSet, ipc: int, share: float, *,
+                 seed: int = 0) -> ImageSet:
+    """`ipc` images of each class at random, a `share` of them (in whole images) from `real`.
+
+    The others are from `generated`. Raises ValueError when a class has too few."""
+    check_alike(real, generated)
+    check_whole("ipc", ipc, 1)
     if not isinstance(share, (int, float)) or not 0 <= share <= 1:
         raise ValueError(f"share is {share!r}, but it must be a share between 0 and 1: try 0.5.")
-
-
-def draw_mixture(real: ImageSet, generated: ImageSet, ipc: int, share: float, *, seed: int = 0) -> ImageSet:
-    """`ipc` images of each class, a `share` of them from `real` (rounded to whole images) and the others from `generated`, drawn at random.
-
-    Raises ValueError when a class has too few."""
-    check_mixture(real, generated, ipc, share)
     count = real_counts(ipc, share, real.counts.tolist())[0]
-    if ipc - count > int(generated.counts.min()):
-        raise ValueError(f"ipc is {ipc} and share {share:g}, but generated has a class with only {int(generated.counts.min())} images: make more, or lower ipc.")
-    parts = [images.subset(select_random(images, n, seed=seed)) for images, n in ((real, count), (generated, ipc - count)) if n]
-    return ImageSet(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]), real.classes, real.statistics)
+    if ipc - count > (most := int(generated.counts.min())):
+        raise ValueError(f"ipc is {ipc} and share {share:g}, but generated has a class with only {most} "
+                         "images: make more, or lower ipc.")
+    parts = [images.subset(select_random(images, n, seed=seed))
+             for images, n in ((real, count), (generated, ipc - count)) if n]
+    images, labels = (torch.cat([getattr(p, name) for p in parts]) for name in ("images", "labels"))
+    return ImageSet(images, labels, real.classes, real.statistics)
 
-# %% ../nbs/11_efficiency_limit.ipynb #0014e387
+# %% ../nbs/11_efficiency_limit.ipynb #79b030aa
 @dataclass(frozen=True)
 class ErrorCurve:
     """Equation (17) fitted to a pilot: odds of an error as a power of the discrepancy.
 
-    `values`: a, b, log κ, log λ. `cov`: their covariance (4, 4). `residual`: standard deviation about the curve, in log
-    odds. `quantile`: Student's, for 95 %. `tested`: the number of images that all networks were tested on, or None for many."""
+    `values`: a, b, log κ, log λ. `cov`: their covariance (4, 4). `residual`: standard deviation about
+    the curve, in log odds. `quantile`: Student's, for 95 %. `tested`: the number of images that all
+    networks were tested on, or None for many."""
 
     values: np.ndarray
     cov: np.ndarray
@@ -169,50 +200,64 @@ class ErrorCurve:
 
     @property
     def weights(self) -> tuple[float, float]:
-        "κ and λ: how much the bias and the scatter of samples count in training, beside the scatter of real images."
+        "κ and λ: how much the bias and the scatter of samples count, beside that of real images."
         return float(np.exp(self.values[2])), float(np.exp(self.values[3]))
 
     def accuracy(self, bias: float, real: float, samples: float) -> tuple[float, float, float]:
-        "Accuracy in percent of one new network on a new set with these terms (see `Floor.terms`): expected, low, high (95 %)."
-        (middle,), (gradient,) = log_odds(self.values, *(np.array([term]) for term in (bias, real, samples)))
+        """Accuracy in percent of one new network on a new set: expected, low, high (95 %).
+
+        The terms of the set's discrepancy are those of `Floor.terms`."""
+        terms = (np.array([term]) for term in (bias, real, samples))
+        (middle,), (gradient,) = log_odds(self.values, *terms)
         right = 1 / (1 + np.exp(middle))
         shared = 0.0 if self.tested is None else 1 / (self.tested * right * (1 - right))
-        margin = self.quantile * np.sqrt(self.residual**2 + gradient @ self.cov @ gradient + shared)
-        return tuple(float(100 / (1 + np.exp(odds))) for odds in (middle, middle + margin, middle - margin))
+        variance = self.residual**2 + gradient @ self.cov @ gradient + shared
+        low, high = (middle + sign * self.quantile * np.sqrt(variance) for sign in (1, -1))
+        return tuple(float(100 / (1 + np.exp(odds))) for odds in (middle, low, high))
 
-
-def log_odds(values: np.ndarray, bias: np.ndarray, real: np.ndarray, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+# %% ../nbs/11_efficiency_limit.ipynb #0e0b5f4e
+def log_odds(values: np.ndarray, bias: np.ndarray, real: np.ndarray,
+             samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     "(17) and its gradient in (a, b, log κ, log λ): (m,) and (m, 4)."
     a, b, log_bias, log_samples = values
     bias, samples = np.exp(log_bias) * bias, np.exp(log_samples) * samples
     D = bias + real + samples
-    return a + b * np.log(D), np.stack([np.ones_like(D), np.log(D), b * bias / D, b * samples / D], 1)
+    slopes = [np.ones_like(D), np.log(D), b * bias / D, b * samples / D]
+    return a + b * np.log(D), np.stack(slopes, 1)
 
 
-def check_curve(bias: Sequence[float], real: Sequence[float], samples: Sequence[float], accuracy: Sequence[float]) -> None:
-    "Raise ValueError unless there are as many finite terms of each kind as accuracies, with a positive sum, and the accuracies are in percent."
-    parts = {name: np.asarray(values, dtype=float) for name, values in (("bias", bias), ("real", real), ("samples", samples), ("accuracy", accuracy))}
+def check_curve(**parts: np.ndarray) -> None:
+    "Raise ValueError unless these are lists of one length, with positive sums and in percent."
     if len({values.shape for values in parts.values()}) > 1 or parts["accuracy"].ndim != 1:
-        raise ValueError(f"bias, real, samples and accuracy have the shapes {[values.shape for values in parts.values()]}, but they must be lists of one length: give one value a network.")
-    if odd := [name for name, values in parts.items() if not (np.isfinite(values).all() and (values >= 0).all())]:
-        raise ValueError(f"{odd[0]} has values that are negative or not finite: leave those networks out.")
+        raise ValueError(f"{', '.join(parts)} have the shapes {[v.shape for v in parts.values()]}, but they "
+                         "must be lists of one length: give one value a network.")
+    for name, values in parts.items():
+        if not (np.isfinite(values).all() and (values >= 0).all()):
+            raise ValueError(f"{name} has values that are negative or not finite: leave those networks out.")
     if (parts["bias"] + parts["real"] + parts["samples"] <= 0).any() or (parts["accuracy"] > 100).any():
-        raise ValueError("accuracy is above 100 for a network, or its discrepancy is 0: give accuracies in percent, and sets that differ from the data.")
+        raise ValueError("accuracy is above 100 for a network, or its discrepancy is 0: give accuracies in "
+                         "percent, and sets that differ from the data.")
+    if (count := len(parts["accuracy"])) < 6:
+        raise ValueError(f"accuracy has {count} values, but a curve of four numbers needs at least 6: train "
+                         "more networks.")
 
+# %% ../nbs/11_efficiency_limit.ipynb #0014e387
+def fit_error_curve(bias: Sequence[float], real: Sequence[float], samples: Sequence[float],
+                    accuracy: Sequence[float], *, tested: int | None = None) -> ErrorCurve:
+    """Fit (17) to a pilot, by least squares in log odds: κ and λ drawn towards 1, b not negative.
 
-def fit_error_curve(bias: Sequence[float], real: Sequence[float], samples: Sequence[float], accuracy: Sequence[float], *, tested: int | None = None) -> ErrorCurve:
-    """Fit (17) to a pilot: for each network the three terms of its set's discrepancy (see `Floor.terms`), and its accuracy in percent.
-
-    Least squares in log odds, κ and λ drawn towards 1, b not negative. `tested`: see `ErrorCurve`. Raises ValueError for fewer than 6 networks."""
+    For each network the three terms of its set's discrepancy (see `Floor.terms`) and its accuracy in
+    percent. `tested`: see `ErrorCurve`. Raises ValueError for fewer than 6 networks."""
     from scipy.optimize import least_squares
     from scipy.stats import t
 
-    check_curve(bias, real, samples, accuracy)
-    *terms, accuracy = (np.asarray(values, dtype=float) for values in (bias, real, samples, accuracy))
-    if len(accuracy) < 6:
-        raise ValueError(f"accuracy has {len(accuracy)} values, but a curve of four numbers needs at least 6: train more networks.")
-    error = (1 - accuracy / 100).clip(1e-3, 1 - 1e-3)
-    seen, pull = np.log(error / (1 - error)), 0.2 * np.eye(4)[2:]  # 0.2: a usual scatter of log odds, so that log κ is drawn to 0 ± 1
+    lists = {"bias": bias, "real": real, "samples": samples, "accuracy": accuracy}
+    parts = {name: np.asarray(values, dtype=float) for name, values in lists.items()}
+    check_curve(**parts)
+    *terms, right = parts.values()
+    error = (1 - right / 100).clip(1e-3, 1 - 1e-3)
+    seen = np.log(error / (1 - error))
+    pull = 0.2 * np.eye(4)[2:]  # a usual scatter of log odds, so that log κ is drawn to 0 ± 1
 
     def residuals(values: np.ndarray) -> np.ndarray:
         return np.append(log_odds(values, *terms)[0] - seen, pull @ values)
@@ -220,15 +265,19 @@ def fit_error_curve(bias: Sequence[float], real: Sequence[float], samples: Seque
     def slopes_of(values: np.ndarray) -> np.ndarray:
         return np.vstack([log_odds(values, *terms)[1], pull])
 
-    found = least_squares(residuals, [0.0, 0.5, 0.0, 0.0], jac=slopes_of, bounds=([-np.inf, 1e-3, -4, -4], [np.inf, 5, 4, 4]))
+    bounds = [-np.inf, 1e-3, -4, -4], [np.inf, 5, 4, 4]
+    found = least_squares(residuals, [0.0, 0.5, 0.0, 0.0], jac=slopes_of, bounds=bounds)
     free = len(seen) - 4
     variance = float((found.fun**2).sum() / free)
-    return ErrorCurve(found.x, variance * np.linalg.inv(found.jac.T @ found.jac), variance**0.5, float(t.ppf(0.975, free)), tested)
+    cov = variance * np.linalg.inv(found.jac.T @ found.jac)
+    return ErrorCurve(found.x, cov, variance**0.5, float(t.ppf(0.975, free)), tested)
 
-# %% ../nbs/11_efficiency_limit.ipynb #6ef5171c
+# %% ../nbs/11_efficiency_limit.ipynb #c7be8f30
 @dataclass(frozen=True)
 class Forecast:
-    "One mixture: `ipc` images a class, `share` of them real; expected `discrepancy` and `accuracy` (percent) with 95 % bounds."
+    """One mixture: `ipc` images a class, `share` of them real; what to expect of it.
+
+    `discrepancy` and `accuracy` (percent) with 95 % bounds."""
 
     ipc: int
     share: float
@@ -238,13 +287,14 @@ class Forecast:
     low: float
     high: float
 
-
+# %% ../nbs/11_efficiency_limit.ipynb #6ef5171c
 @dataclass(frozen=True)
 class Plan:
-    """What to make, and what to expect of it; made by `plan`. All sets are random draws: a chosen or optimised set should do better.
+    """What to make, and what to expect of it; made by `plan`.
 
-    `forecasts`: one for each budget and share. `floor`, `curve`: what they come from. `pilot`: (ipc, share, accuracy in percent)
-    of every network of the pilot."""
+    `forecasts`: one for each budget and share. `floor`, `curve`: what they come from. `pilot`: (ipc,
+    share, accuracy in percent) of every network of the pilot. All sets are random draws: a chosen or
+    optimised set should do better."""
 
     forecasts: list[Forecast]
     floor: Floor
@@ -253,18 +303,21 @@ class Plan:
 
     @property
     def crossing(self) -> float:
-        "n*: images a class from which on sets of real images train better than sets of samples; 0 where they always do."
+        "n*: images a class from which on real sets train better than samples; 0 where they always do."
         return max(self.floor.crossing(*self.curve.weights), 0.0)
 
     @property
     def crossing_interval(self) -> tuple[float, float]:
-        "95 % interval of `crossing`, to first order in logarithms: the fit of κ and λ, and the jackknife of the floor; (0, inf) where a part of it has no crossing."
+        """95 % interval of `crossing`; (0, inf) where a part of it has no crossing.
+
+        To first order in logarithms: the fit of κ and λ, and the jackknife of the floor."""
         weights, scatter = self.curve.weights, self.curve.weights[1] * self.floor.spread
         folds = np.array([Floor(*fold, self.floor.folds).crossing(*weights) for fold in self.floor.folds])
         if not 0 < self.crossing < np.inf or not np.isfinite(folds).all() or folds.min() <= 0:
             return 0.0, float("inf")
         gradient = np.array([-1.0, -scatter / (1 - scatter)])  # of log n* in log κ and log λ
-        margin = np.hypot(self.curve.quantile * np.sqrt(gradient @ self.curve.cov[2:, 2:] @ gradient), jackknife(np.log(folds)))
+        of_weights = self.curve.quantile * np.sqrt(gradient @ self.curve.cov[2:, 2:] @ gradient)
+        margin = np.hypot(of_weights, jackknife(np.log(folds)))
         return float(self.crossing * np.exp(-margin)), float(self.crossing * np.exp(margin))
 
     @property
@@ -272,106 +325,196 @@ class Plan:
         "n*/2: synthetic images of each class after which the next image should be a real one."
         return self.crossing / 2
 
-    def best(self, ipc: int) -> Forecast:
-        "The forecast of the highest accuracy at a budget; of equal ones that with the fewest real images. Raises ValueError for a budget without one."
-        self.check(ipc)
-        return max((f for f in self.forecasts if f.ipc == ipc), key=lambda f: (f.accuracy, -f.share))
+    def at(self, ipc: int) -> list[Forecast]:
+        "The forecasts for a budget. Raises ValueError where there is none."
+        if found := [f for f in self.forecasts if f.ipc == ipc]:
+            return found
+        budgets = sorted({f.ipc for f in self.forecasts})
+        raise ValueError(f"ipc is {ipc!r}, but the plan is for {budgets}: make one with this budget.")
 
-    def check(self, ipc: int) -> None:
-        "Raise ValueError unless there is a forecast for `ipc` images a class."
-        if ipc not in [f.ipc for f in self.forecasts]:
-            raise ValueError(f"ipc is {ipc!r}, but the plan is for {sorted({f.ipc for f in self.forecasts})}: make one with this budget.")
+    def best(self, ipc: int) -> Forecast:
+        "The forecast of the highest accuracy at a budget; of equal ones that with the fewest real images."
+        return max(self.at(ipc), key=lambda f: (f.accuracy, -f.share))
 
     def cheapest(self, ipc: int, *, points: float = 1.0) -> Forecast:
         "The forecast with the smallest share of real images that is within `points` percent of the best."
-        best = self.best(ipc).accuracy
-        return min((f for f in self.forecasts if f.ipc == ipc and f.accuracy >= best - points), key=lambda f: f.share)
-
-    def table(self) -> str:
-        "A Markdown table, a line a forecast: `best` has the highest accuracy of its budget, `enough` the fewest real images within a point of it."
-        lines = ["| images a class | real share | discrepancy | accuracy, % (95 %) | |", "| --- | --- | --- | --- | --- |"]
-        for f in self.forecasts:
-            note = " ".join(word for word, other in (("best", self.best(f.ipc)), ("enough", self.cheapest(f.ipc))) if other == f)
-            lines.append(f"| {f.ipc} | {f.share:.2f} | {f.discrepancy:.3f} ± {f.discrepancy_margin:.3f} | {f.accuracy:.1f} ({f.low:.1f} to {f.high:.1f}) | {note} |")
-        return "\n".join(lines)
+        least = self.best(ipc).accuracy - points
+        return min((f for f in self.at(ipc) if f.accuracy >= least), key=lambda f: f.share)
 
     def __repr__(self) -> str:
-        low, high = self.crossing_interval
-        stop = (f"the first {self.pays_until:.1f} ({low / 2:.1f} to {high / 2:.1f}) synthetic images of a class pay; sets of real images overtake at {self.crossing:.1f} ({low:.1f} to {high:.1f})" if self.crossing
-                else "random samples never pay: they scatter more than real images")
-        return f"Plan from {len(self.pilot)} networks: δ² = {self.floor.delta2:.3f}, c_g² = {self.floor.spread:.2f} c_p², κ = {self.curve.weights[0]:.2f}, λ = {self.curve.weights[1]:.2f}; {stop}.\n{self.table()}"
+        return f"{plan_in_words(self)}\n{plan_table(self)}"
 
     def _repr_markdown_(self) -> str:
-        return repr(self).replace(".\n|", ".\n\n|", 1)
+        return f"{plan_in_words(self)}\n\n{plan_table(self)}"
 
-# %% ../nbs/11_efficiency_limit.ipynb #9dcc296c
-def plan(prior: Prior, data: ImageSet, budgets: Sequence[int], *, shares: Sequence[float] = (0, 0.25, 0.5, 0.75, 1), pilot: Sequence[int] = (1, 2, 4, 8), samples: int = 60,
-         protocol: str | Protocol = "quick", seeds: int = 3, validation: float = 0.2, tested: int = 2000, steps: int = 10, guidance: float = 1.0, feature_map: FeatureMap | None = None,
-         seed: int = 0, progress: bool = True) -> Plan:
-    """Forecast discrepancy and accuracy of mixtures of the prior's samples and real images, drawn at random, from a small pilot.
+# %% ../nbs/11_efficiency_limit.ipynb #34367ab5
+def plan_in_words(plan: Plan) -> str:
+    "What a plan comes from, and where synthetic images stop paying."
+    low, high = plan.crossing_interval
+    stop = "random samples never pay: they scatter more than real images"
+    if plan.crossing:
+        stop = (f"the first {plan.pays_until:.1f} ({low / 2:.1f} to {high / 2:.1f}) synthetic images of a "
+                f"class pay; sets of real images overtake at {plan.crossing:.1f} ({low:.1f} to {high:.1f})")
+    floor, (bias_weight, noise_weight) = plan.floor, plan.curve.weights
+    return (f"Plan from {len(plan.pilot)} networks: δ² = {floor.delta2:.3f}, c_g² = {floor.spread:.2f} c_p², "
+            f"κ = {bias_weight:.2f}, λ = {noise_weight:.2f}; {stop}.")
 
-    `budgets`, `pilot`: images a class, of the forecasts and of the sets that are tried; at each size of the pilot
-    samples alone, real images alone and, where it is even, half of each, with `seeds` networks. `samples`: of each class
-    from the prior (`steps`, `guidance`); they are compared with as many real images, or 100 if that is more. `validation`: share of `data` put
-    aside for testing the pilot, of which at most `tested` images are used. `feature_map` None: a network trained for 100 steps. Raises TypeError or ValueError, naming the argument, before any work."""
-    check_pilot(data, budgets, shares=shares, pilot=pilot, samples=samples, protocol=protocol, seeds=seeds, validation=validation, tested=tested, steps=steps, guidance=guidance, seed=seed)
-    check_plan(prior, data)
-    budgets, pilot, shares = sorted(set(budgets)), sorted(set(pilot)), sorted(set(shares))
-    fit, held = data.split(validation, seed=seed)
-    held = held.subset(shuffled(torch.arange(len(held)), stable_seed(seed, "held"))[:tested])
-    phi = feature_map or trajectory_features(fit, steps=(100,), seed=seed, progress=progress)[0]
-    made = prior.sample(samples, seed=stable_seed(seed, "plan"), steps=steps, guidance=guidance, progress=progress)
-    few = fit.subset(select_random(fit, min(max(samples, 100), int(fit.counts.min())), seed=seed))
-    floor = generator_floor(*([extract(phi, images.subset(images.of_class(c))) for c in range(len(fit.classes))] for images in (few, made)))
-    trials = [(n, share, s) for n in pilot for share in ((0.0, 0.5, 1.0) if n % 2 == 0 else (0.0, 1.0)) for s in range(seeds)]
-    accuracies = [evaluate(draw_mixture(fit, made, n, share, seed=stable_seed(seed, "pilot", s)), held, protocol=protocol, seeds=[s], progress=progress).mean for n, share, s in trials]
-    curve = fit_error_curve(*zip(*(floor.terms(n, share) for n, share, _ in trials)), accuracies, tested=len(held))
-    forecasts = [forecast(floor, curve, n, share) for n in budgets for share in sorted({round(share * n) / n for share in shares})]
-    return Plan(forecasts, floor, curve, [(n, share, accuracy) for (n, share, _), accuracy in zip(trials, accuracies)])
+
+def plan_table(plan: Plan) -> str:
+    """A Markdown table, a line a forecast.
+
+    `best` has the highest accuracy of its budget, `enough` the fewest real images within a point of it."""
+    lines = ["| images a class | real share | discrepancy | accuracy, % (95 %) | |",
+             "| --- | --- | --- | --- | --- |"]
+    for f in plan.forecasts:
+        notes = {"best": plan.best(f.ipc), "enough": plan.cheapest(f.ipc)}
+        note = " ".join(word for word, other in notes.items() if other == f)
+        lines.append(f"| {f.ipc} | {f.share:.2f} | {f.discrepancy:.3f} ± {f.discrepancy_margin:.3f} | "
+                     f"{f.accuracy:.1f} ({f.low:.1f} to {f.high:.1f}) | {note} |")
+    return "\n".join(lines)
+
+# %% ../nbs/11_efficiency_limit.ipynb #18dded8a
+@dataclass(frozen=True)
+class Pilot:
+    """The small experiment that `plan` makes before it forecasts. Raises ValueError for what cannot be.
+
+    `sizes`: images a class of the sets that are tried: samples alone, real images alone and, where it
+    is even, half of each, with `seeds` networks, trained by `protocol`. `samples`: of each class from
+    the prior (`steps`, `guidance`); they are compared with as many real images, or 100 if that is
+    more. `validation`: share of the data put aside for testing, of which at most `tested` images are
+    used."""
+
+    sizes: Sequence[int] = (1, 2, 4, 8)
+    samples: int = 60
+    protocol: str | Protocol = "quick"
+    seeds: int = 3
+    validation: float = 0.2
+    tested: int = 2000
+    steps: int = 10
+    guidance: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self):
+        check_list("sizes", self.sizes)
+        for name, least in dict(samples=20, seeds=1, tested=50, steps=1, seed=0).items():
+            check_whole(name, getattr(self, name), least)
+        check_within("validation", self.validation, 1, "try 0.2")
+        check_within("guidance", self.guidance, float("inf"), "try 1")
+        find_protocol(self.protocol)
+        if len(self.trials) < 6:
+            raise ValueError(f"seeds is {self.seeds} and sizes is {self.sizes}, but the curve needs at least "
+                             "6 networks: raise one of them.")
+
+    @property
+    def trials(self) -> list[tuple[int, float, int]]:
+        "(ipc, share, seed) of every network."
+        sets = [(n, share) for n in sorted(set(self.sizes))
+                for share in ((0.0, 0.5, 1.0) if n % 2 == 0 else (0.0, 1.0))]
+        return [(n, share, s) for n, share in sets for s in range(self.seeds)]
+
+    def split(self, data: ImageSet) -> tuple[ImageSet, ImageSet]:
+        "The images that sets are made of, and those that networks are tested on."
+        fit, held = data.split(self.validation, seed=self.seed)
+        order = shuffled(torch.arange(len(held)), stable_seed(self.seed, "held"))
+        return fit, held.subset(order[: self.tested])
+
+    def check(self, data: ImageSet) -> None:
+        "Raise TypeError or ValueError unless `data` has the images that are needed, whatever the prior."
+        if not isinstance(data, ImageSet):
+            raise TypeError(f"data is a {type(data).__name__}, but it must be an ImageSet: pass "
+                            "load_data(...).train, for example.")
+        least = min(n - max(1, round(self.validation * n)) for n in data.counts.tolist())
+        if least < 20:
+            raise ValueError(f"data has a class that keeps {max(least, 0)} images beside those for validation "
+                             f"({self.validation:g}), but a floor needs at least 20: add images, or lower "
+                             "validation.")
+        if max(self.sizes) > (most := min(self.samples, least)):
+            raise ValueError(f"pilot goes up to {max(self.sizes)}, but there are only {most} images of a kind: "
+                             "lower it, or raise samples.")
+
+# %% ../nbs/11_efficiency_limit.ipynb #39a9f1dd
+def check_list(name: str, values: Sequence[int]) -> None:
+    "Raise ValueError unless `values` is a list of at least one whole number from 1 on."
+    if isinstance(values, str) or not isinstance(values, Sequence) or not values:
+        raise ValueError(f"{name} is {values!r}, but it must be a list of whole numbers of images: try [1, 10].")
+    for n in values:
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"{name} is {values!r}, but each must be a whole number of at least 1: try [1, 10].")
+
+
+def check_within(name: str, value: float, most: float, remedy: str) -> None:
+    "Raise ValueError unless `value` is a number above 0 and below `most`."
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < most:
+        raise ValueError(f"{name} is {value!r}, but it must be a number above 0 and below {most:g}: {remedy}.")
+
+
+def check_shares(shares: Sequence[float]) -> None:
+    "Raise ValueError unless `shares` is a list of at least one number between 0 and 1."
+    listed = isinstance(shares, Sequence) and not isinstance(shares, str) and shares
+    if not listed or not all(isinstance(s, (int, float)) and 0 <= s <= 1 for s in shares):
+        raise ValueError(f"shares is {shares!r}, but it must be a list of shares between 0 and 1: try "
+                         "[0, 0.5, 1].")
+
+
+def check_prior(prior: Prior, data: ImageSet) -> None:
+    "Raise TypeError or ValueError unless `prior` renders images like those of `data`."
+    if not isinstance(prior, Prior):
+        raise TypeError(f"prior is a {type(prior).__name__}, but it must be a Prior: pass "
+                        "Prior.fit(data, minutes=10), for example.")
+    if (data.classes, data.shape) != (prior.classes, prior.rendered_shape):
+        raise ValueError(f"data has images of {data.shape} and classes {data.classes}, but the prior renders "
+                         f"{prior.rendered_shape} and knows {prior.classes}: fit the prior on this data.")
+
+# %% ../nbs/11_efficiency_limit.ipynb #c711afcd
+def measure_floor(fit: ImageSet, made: ImageSet, phi: FeatureMap, *, seed: int = 0) -> Floor:
+    "The floor of the samples `made`, against as many real images of each class, or 100 if that is more."
+    count = min(max(int(made.counts.min()), 100), int(fit.counts.min()))
+    few = fit.subset(select_random(fit, count, seed=seed))
+    real, generated = ([extract(phi, images.subset(images.of_class(c))) for c in range(len(fit.classes))]
+                       for images in (few, made))
+    return generator_floor(real, generated)
+
+
+def run_pilot(pilot: Pilot, fit: ImageSet, made: ImageSet, held: ImageSet, *,
+              progress: bool = True) -> list[tuple[int, float, float]]:
+    "(ipc, share, accuracy in percent on `held`) of every network of the pilot."
+    done = []
+    for n, share, s in pilot.trials:
+        small = draw_mixture(fit, made, n, share, seed=stable_seed(pilot.seed, "pilot", s))
+        result = evaluate(small, held, protocol=pilot.protocol, seeds=[s], progress=progress)
+        done.append((n, share, result.mean))
+    return done
 
 
 def forecast(floor: Floor, curve: ErrorCurve, ipc: int, share: float) -> Forecast:
     "What to expect of one mixture, by (15) and (17)."
-    return Forecast(ipc, share, floor.discrepancy(ipc, share), floor.margin(ipc, share), *curve.accuracy(*floor.terms(ipc, share)))
+    expected = curve.accuracy(*floor.terms(ipc, share))
+    return Forecast(ipc, share, floor.discrepancy(ipc, share), floor.margin(ipc, share), *expected)
 
+# %% ../nbs/11_efficiency_limit.ipynb #9dcc296c
+def plan(prior: Prior, data: ImageSet, budgets: Sequence[int], *, pilot: Pilot = Pilot(),
+         shares: Sequence[float] = (0, 0.25, 0.5, 0.75, 1), feature_map: FeatureMap | None = None,
+         progress: bool = True) -> Plan:
+    """Forecast discrepancy and accuracy of mixtures of the prior's samples and real images.
 
-def check_pilot(data: ImageSet, budgets: Sequence[int], *, shares: Sequence[float] = (0, 1), pilot: Sequence[int] = (1, 2, 4, 8), samples: int = 60, protocol: str | Protocol = "quick", seeds: int = 3,
-                validation: float = 0.2, tested: int = 2000, steps: int = 10, guidance: float = 1.0, seed: int = 0) -> None:
-    "Raise TypeError or ValueError, naming the argument of `plan`, for what no pilot can be run with, whatever the prior."
-    from dsco.training import find_protocol
-
-    def is_whole(value: object, least: int) -> bool:
-        return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= least
-
-    if not isinstance(data, ImageSet):
-        raise TypeError(f"data is a {type(data).__name__}, but it must be an ImageSet: pass load_data(...).train, for example.")
-    for name, values in (("budgets", budgets), ("pilot", pilot)):
-        if isinstance(values, str) or not isinstance(values, Sequence) or not values or not all(is_whole(n, 1) for n in values):
-            raise ValueError(f"{name} is {values!r}, but it must be a list of at least one whole number of images, each at least 1: try [1, 10, 50].")
-    if isinstance(shares, str) or not isinstance(shares, Sequence) or not shares or not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in shares):
-        raise ValueError(f"shares is {shares!r}, but it must be a list of shares between 0 and 1: try [0, 0.5, 1].")
-    for name, value, least in (("samples", samples, 20), ("seeds", seeds, 1), ("tested", tested, 50), ("steps", steps, 1), ("seed", seed, 0)):
-        if not is_whole(value, least):
-            raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least {least}: change it.")
-    if not isinstance(validation, float) or not 0 < validation < 1:
-        raise ValueError(f"validation is {validation!r}, but it must be a share of data between 0 and 1, neither of them: try 0.2.")
-    if isinstance(guidance, bool) or not isinstance(guidance, (int, float)) or not 0 < guidance < float("inf"):
-        raise ValueError(f"guidance is {guidance!r}, but it must be a positive number: try 1.")
-    find_protocol(protocol)
-    if seeds * (2 * len(set(pilot)) + sum(n % 2 == 0 for n in set(pilot))) < 6:
-        raise ValueError(f"seeds is {seeds} and pilot is {sorted(set(pilot))}, but the curve needs at least 6 networks: raise one of them.")
-    least = int(data.split(validation, seed=seed)[0].counts.min())
-    if least < 20:
-        raise ValueError(f"data has a class that keeps {least} images beside those for validation ({validation:g}), but a floor needs at least 20: add images, or lower validation.")
-    if max(pilot) > min(samples, least):
-        raise ValueError(f"pilot goes up to {max(pilot)}, but there are only {min(samples, least)} images of a kind: lower it, or raise samples.")
-
-
-def check_plan(prior: Prior, data: ImageSet) -> None:
-    "Raise TypeError or ValueError unless `prior` renders images like those of `data`."
-    if not isinstance(prior, Prior):
-        raise TypeError(f"prior is a {type(prior).__name__}, but it must be a Prior: pass Prior.fit(data, minutes=10), for example.")
-    if data.classes != prior.classes:
-        raise ValueError(f"data has classes {data.classes}, but the prior knows {prior.classes}: fit the prior on this data.")
-    if data.shape != prior.rendered_shape:
-        raise ValueError(f"data has images of {data.shape}, but the prior renders {prior.rendered_shape}: fit the prior on this data.")
+    `budgets`: images a class to forecast for. `shares`: of real images. `pilot`: what is tried before.
+    `feature_map` None: a network trained for 100 steps. The mixtures are drawn at random. Raises
+    TypeError or ValueError, naming the argument, before any work."""
+    if not isinstance(pilot, Pilot):
+        raise TypeError(f"pilot is {pilot!r}, but it must be a Pilot: try Pilot(sizes=[1, 2, 4, 8]).")
+    pilot.check(data)
+    check_list("budgets", budgets)
+    check_shares(shares)
+    check_prior(prior, data)
+    fit, held = pilot.split(data)
+    seed = pilot.seed
+    phi = feature_map or trajectory_features(fit, steps=(100,), seed=seed, progress=progress)[0]
+    made = prior.sample(pilot.samples, seed=stable_seed(seed, "plan"), steps=pilot.steps,
+                        guidance=pilot.guidance, progress=progress)
+    floor = measure_floor(fit, made, phi, seed=seed)
+    tried = run_pilot(pilot, fit, made, held, progress=progress)
+    terms = zip(*(floor.terms(n, share) for n, share, _ in tried), strict=True)
+    curve = fit_error_curve(*terms, [accuracy for *_, accuracy in tried], tested=len(held))
+    mixtures = [(n, share) for n in sorted(set(budgets))
+                for share in sorted({round(share * n) / n for share in shares})]
+    return Plan([forecast(floor, curve, *mixture) for mixture in mixtures], floor, curve, tried)

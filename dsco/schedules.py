@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .choices import by_part
+from .core import digest
 from .sets import ConcentratedSet
 from .data import ImageSet
 from .distillation import schedule_config, training_words
 from .training import Evaluation, accuracy, normalise
-from .unroll import FlatNetwork, InnerTraining, alike, check_network, digest
+from .unroll import FlatNetwork, InnerTraining, alike, check_network
 from .unroll import flatten_weights, full_single_precision, load_weights, number
 from .unroll import train_weights, whole
 

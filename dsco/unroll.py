@@ -14,8 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .core import digest, find_device
-
 # %% auto #0
 __all__ = ['DRAWS', 'State', 'RULES', 'OuterLoss', 'GRADIENTS', 'FlatNetwork', 'flatten_weights', 'load_weights', 'reset_weights',
            'xavier_weights', 'redraw', 'descent', 'momentum', 'adam', 'InnerTraining', 'first_state', 'mean_loss',

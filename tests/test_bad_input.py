@@ -19,7 +19,7 @@ from dsco.doping import choose_share, predicted_share, real_counts
 from dsco.features import random_features, trajectory_features
 from dsco.networks import build_network
 from dsco.nopt import greedy_order, make_target
-from dsco.planning import Plan, draw_mixture, fit_error_curve, generator_floor, intrinsic_dimension, plan
+from dsco.planning import Pilot, Plan, draw_mixture, fit_error_curve, generator_floor, intrinsic_dimension, plan
 from dsco.prior import prior_features
 from dsco.records import make_rows, metric, record, save_figure
 from dsco.schedules import evaluate_with_schedule, with_schedule
@@ -285,14 +285,15 @@ CASES = {
     "plan of words": (lambda t: plan(t.prior, t.digits.train, ["10"]), ValueError, ["budgets is ['10']"]),
     "plan for half an image": (lambda t: plan(t.prior, t.digits.train, [2.5]), ValueError, ["budgets is [2.5]", "whole"]),
     "plan with one share": (lambda t: plan(t.prior, t.digits.train, [10], shares=0.5), ValueError, ["shares is 0.5", "list"]),
-    "plan from too small a pilot": (lambda t: plan(t.prior, t.digits.train, [10], pilot=[1], seeds=1), ValueError, ["seeds is 1", "6 networks"]),
-    "plan from too large a pilot": (lambda t: plan(t.prior, t.digits.train, [10], pilot=[1, 500]), ValueError, ["pilot goes up to 500"]),
-    "plan from few samples": (lambda t: plan(t.prior, t.digits.train, [10], samples=3), ValueError, ["samples is 3", "at least 20"]),
-    "plan with an unknown protocol": (lambda t: plan(t.prior, t.digits.train, [10], protocol="fast"), ValueError, ["protocol is 'fast'", "quick"]),
-    "plan without guidance": (lambda t: plan(t.prior, t.digits.train, [10], guidance=float("nan")), ValueError, ["guidance is nan"]),
-    "plan without validation": (lambda t: plan(t.prior, t.digits.train, [10], validation=0), ValueError, ["validation is 0", "try 0.2"]),
-    "plan tested on nothing": (lambda t: plan(t.prior, t.digits.train, [10], tested=-5), ValueError, ["tested is -5", "at least 50"]),
+    "plan from too small a pilot": (lambda t: Pilot([1], seeds=1), ValueError, ["seeds is 1", "6 networks"]),
+    "plan from too large a pilot": (lambda t: plan(t.prior, t.digits.train, [10], pilot=Pilot([1, 500])), ValueError, ["pilot goes up to 500"]),
+    "plan from few samples": (lambda t: Pilot(samples=3), ValueError, ["samples is 3", "at least 20"]),
+    "plan with an unknown protocol": (lambda t: Pilot(protocol="fast"), ValueError, ["protocol is 'fast'", "quick"]),
+    "plan without guidance": (lambda t: Pilot(guidance=float("nan")), ValueError, ["guidance is nan"]),
+    "plan without validation": (lambda t: Pilot(validation=0), ValueError, ["validation is 0", "try 0.2"]),
+    "plan tested on nothing": (lambda t: Pilot(tested=-5), ValueError, ["tested is -5", "at least 50"]),
     "plan of a few images": (lambda t: plan(t.prior, t.few, [10]), ValueError, ["data has a class that keeps", "at least 20"]),
+    "plan from sizes alone": (lambda t: plan(t.prior, t.digits.train, [10], pilot=[1, 2]), TypeError, ["pilot is [1, 2]", "Pilot(sizes="]),
     "plan by no prior": (lambda t: plan("prior", t.digits.train, [10]), TypeError, ["prior is a str", "Prior.fit"]),
     "budget without a forecast": (lambda t: Plan([], None, None, []).best(11), ValueError, ["ipc is 11", "plan is for"]),
     "mixture of no image": (lambda t: draw_mixture(t.few, t.few, 0, 0.5), ValueError, ["ipc is 0"]),
