@@ -8,7 +8,7 @@ export JUPYTER_PATH := $(CURDIR)/.venv/share/jupyter
 # Without bytecode every process would compile torch anew, for ten seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo cpu gpu test house lab env export clean
+.PHONY: demo cpu gpu test coverage lint types house lab env export clean
 
 # The committed results stand: --force makes them again.
 demo: env
@@ -20,6 +20,17 @@ cpu gpu: env
 # One thread a worker: several workers with several threads each are slower than one. Freed memory is kept, as in dsco.runs.KEEP_MEMORY.
 test: env
 	OMP_NUM_THREADS=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=1099511627776 $(PYTHON) -m pytest tests nbs -q --nbval-lax --nbval-current-env -n auto --maxprocesses 8 --dist loadscope -p no:cacheprovider
+
+# From tests/ alone, with a floor in pyproject.toml.
+coverage: env
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests -q -n auto --maxprocesses 8 --dist loadscope -p no:cacheprovider --cov --cov-report=term
+
+# The rules and the files not yet in order are in pyproject.toml.
+lint: env
+	.venv/bin/ruff check --no-cache .
+
+types: env
+	.venv/bin/pyright --pythonpath $(PYTHON)
 
 # How long, wide and public the code is, beside what is wanted.
 house: env

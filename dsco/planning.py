@@ -341,6 +341,10 @@ class Plan:
         least = self.best(ipc).accuracy - points
         return min((f for f in self.at(ipc) if f.accuracy >= least), key=lambda f: f.share)
 
+    def table(self) -> str:
+        "The forecasts as a Markdown table (see `plan_table`)."
+        return plan_table(self)
+
     def __repr__(self) -> str:
         return f"{plan_in_words(self)}\n{plan_table(self)}"
 

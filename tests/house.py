@@ -6,11 +6,12 @@ Everything is counted from the syntax of `dsco/*.py` (without `__init__`) and of
   the fields of that dataclass count too, each name once.
 - *lines of checks*: all lines of functions and methods called `check`, `check_…` or `_check_…`, and of every
   `__post_init__` that sets nothing.
-- *wide*: a line of more than 100 columns.
+- *wide*: a line of more than 100 columns in an exported cell.
 - *used*: a public name (one in an `__all__`) that another module, a notebook other than those it comes from, a test or
   the top level of the package imports.
 - *lines of an export cell*: without its directives.
 """
+
 import ast
 import json
 import re
@@ -66,12 +67,17 @@ class Module:
     @property
     def public(self) -> list[str]:
         "The names of its `__all__`."
-        return next((ast.literal_eval(node.value) for node in self.tree.body if assigns(node, "__all__")), [])
+        return next(
+            (ast.literal_eval(node.value) for node in self.tree.body if assigns(node, "__all__")),
+            [],
+        )
 
 
 def assigns(node: ast.AST, name: str) -> bool:
     "Whether `node` assigns a value to `name`."
-    return isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets)
+    return isinstance(node, ast.Assign) and any(
+        isinstance(t, ast.Name) and t.id == name for t in node.targets
+    )
 
 
 def modules(root: Path = ROOT) -> list[Module]:
@@ -82,17 +88,26 @@ def modules(root: Path = ROOT) -> list[Module]:
 
 def make_module(name: str, text: str) -> Module:
     "A module from its text; nbdev writes the notebook of every cell above it."
-    return Module(name, text, ast.parse(text), frozenset(re.findall(r"^# %% \S*?([^/\s]+)\.ipynb", text, re.M)))
+    return Module(
+        name,
+        text,
+        ast.parse(text),
+        frozenset(re.findall(r"^# %% \S*?([^/\s]+)\.ipynb", text, re.M)),
+    )
 
 
 def functions(tree: ast.AST, name: str) -> list[ast.FunctionDef]:
     "All functions and methods called `name` in a tree."
-    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name]
+    return [
+        node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == name
+    ]
 
 
 def fields(module: Module, name: str) -> list[str]:
     "Fields of the dataclass `name`."
-    found = [node for node in module.tree.body if isinstance(node, ast.ClassDef) and node.name == name]
+    found = [
+        node for node in module.tree.body if isinstance(node, ast.ClassDef) and node.name == name
+    ]
     return [node.target.id for node in found[0].body if isinstance(node, ast.AnnAssign)]
 
 
@@ -105,7 +120,9 @@ def parameters(houses: list[Module], name: str) -> set[str]:
     if arguments.kwarg is None:
         return names
     options = re.search(r"fields of `(\w+)`", ast.get_docstring(function) or "")
-    assert options, f"{name} takes **{arguments.kwarg.arg}, but its docstring does not say the fields of what"
+    assert options, (
+        f"{name} takes **{arguments.kwarg.arg}, but its docstring does not say the fields of what"
+    )
     home = next(m for m in houses if defines_class(m, options[1]))
     return names | set(fields(home, options[1]))
 
@@ -125,7 +142,9 @@ def is_check(node: ast.AST) -> bool:
     "Whether a function only guards: by its name, or as a `__post_init__` that sets nothing."
     if not isinstance(node, ast.FunctionDef):
         return False
-    return bool(re.fullmatch(r"_?check(_.*)?", node.name)) or (node.name == "__post_init__" and not sets_something(node))
+    return bool(re.fullmatch(r"_?check(_.*)?", node.name)) or (
+        node.name == "__post_init__" and not sets_something(node)
+    )
 
 
 def sets_something(function: ast.FunctionDef) -> bool:
@@ -146,12 +165,18 @@ def imported(tree: ast.AST) -> set[tuple[str, str]]:
     "(module, name) of everything that a tree takes from a module of the package, by import or as an attribute."
     found, known = set(), {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and (node.level == 1 or (node.module or "").split(".")[0] == "dsco"):
+        if isinstance(node, ast.ImportFrom) and (
+            node.level == 1 or (node.module or "").split(".")[0] == "dsco"
+        ):
             home = (node.module or "").removeprefix("dsco").removeprefix(".")
             found |= {(home, alias.name) for alias in node.names}
             known |= {alias.asname or alias.name: alias.name for alias in node.names if not home}
         elif isinstance(node, ast.Import):
-            known |= {a.name: a.name.removeprefix("dsco.") for a in node.names if a.name.startswith("dsco.")}
+            known |= {
+                a.name: a.name.removeprefix("dsco.")
+                for a in node.names
+                if a.name.startswith("dsco.")
+            }
             known |= {a.asname: a.name.removeprefix("dsco.") for a in node.names if a.asname}
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) in known:
@@ -184,11 +209,11 @@ def at_the_top(root: Path) -> set[tuple[str, str]]:
     return {(home, name) for name, home in homes.items()}
 
 
-def export_cells(root: Path = ROOT) -> list[int]:
-    "Lines of every exported cell, without its directives."
-    cells = [cell.splitlines() for path in (root / "nbs").glob("*.ipynb") for cell in code_cells(path)]
-    exported = [lines for lines in cells if lines and re.match(r"#\|\s*export", lines[0])]
-    return [sum(not line.startswith("#|") for line in lines) for lines in exported]
+def export_cells(root: Path = ROOT) -> list[list[str]]:
+    "The lines of every exported cell, without its directives."
+    cells = [cell for path in (root / "nbs").glob("*.ipynb") for cell in code_cells(path)]
+    exported = [cell.splitlines() for cell in cells if re.match(r"#\|\s*export", cell)]
+    return [[line for line in lines if not line.startswith("#|")] for lines in exported]
 
 
 def profiles(root: Path = ROOT) -> dict[str, tuple[int, int]]:
@@ -203,19 +228,21 @@ def profiles(root: Path = ROOT) -> dict[str, tuple[int, int]]:
 def figures(root: Path = ROOT) -> dict[str, float]:
     "Every figure that has a target, by its name in `TARGETS`."
     houses, cells, runs = modules(root), export_cells(root), profiles(root)
-    lines = [line for m in houses for line in m.text.splitlines()]
+    lines, lengths = [line for cell in cells for line in cell], [len(cell) for cell in cells]
     public = {(m.name, name) for m in houses for name in m.public}
     return {
         "parameters of distill": len(parameters(houses, "distill")),
         "parameters of concentrate": len(parameters(houses, "concentrate")),
-        "lines of the package": len(lines),
+        "lines of the package": sum(len(m.text.splitlines()) for m in houses),
         "lines of checks": sum(lines_of_checks(m.tree) for m in houses),
         "lines of the largest module": max(len(m.text.splitlines()) for m in houses),
         "wide lines, %": round(100 * sum(len(line) > 100 for line in lines) / len(lines), 1),
         "public names": len(public),
-        "used public names, %": round(100 * len(public & used_names(houses, root)) / len(public), 1),
-        "lines of an export cell, median": statistics.median(cells),
-        "lines of an export cell, 90th percentile": statistics.quantiles(cells, n=10)[-1],
+        "used public names, %": round(
+            100 * len(public & used_names(houses, root)) / len(public), 1
+        ),
+        "lines of an export cell, median": statistics.median(lengths),
+        "lines of an export cell, 90th percentile": statistics.quantiles(lengths, n=10)[-1],
         "runs without a replay": sum(count - replayed for count, replayed in runs.values()),
     }
 

@@ -1,8 +1,19 @@
 "The figures of the house get no worse, and are counted as they say."
+
 import ast
 
 import pytest
-from house import HIGH, LIMITS, TARGETS, figures, holds, imported, lines_of_checks, make_module, parameters
+from house import (
+    HIGH,
+    LIMITS,
+    TARGETS,
+    figures,
+    holds,
+    imported,
+    lines_of_checks,
+    make_module,
+    parameters,
+)
 
 
 @pytest.fixture(scope="module")
@@ -12,7 +23,9 @@ def today():
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_figure_is_within_its_limit(name, today):
-    assert holds(name, today[name], LIMITS[name]), f"{name} is {today[name]:g}, but the limit is {LIMITS[name]:g}"
+    assert holds(name, today[name], LIMITS[name]), (
+        f"{name} is {today[name]:g}, but the limit is {LIMITS[name]:g}"
+    )
 
 
 def test_no_limit_is_stricter_than_its_target():
@@ -20,7 +33,7 @@ def test_no_limit_is_stricter_than_its_target():
     assert all(holds(name, TARGETS[name], LIMITS[name]) for name in TARGETS)
 
 
-SAMPLE = '''
+SAMPLE = """
 # %% ../nbs/07_sample.ipynb #00000000
 __all__ = ["paint"]
 
@@ -57,7 +70,7 @@ def _check_brush(x):
 
 def paint(wall, *, colour, **options):
     "Paint; `options`: fields of `Options`."
-'''
+"""
 
 
 def test_what_is_counted():
@@ -68,6 +81,14 @@ def test_what_is_counted():
 
 
 def test_what_counts_as_used():
-    tree = ast.parse("from .data import a\nfrom dsco.data import b as c\nfrom dsco import runs\nimport dsco.prior\nruns.d()\n"
-                     "dsco.prior.e()\nother.f()\nfrom torch import g")
-    assert imported(tree) == {("data", "a"), ("data", "b"), ("", "runs"), ("runs", "d"), ("prior", "e")}
+    tree = ast.parse(
+        "from .data import a\nfrom dsco.data import b as c\nfrom dsco import runs\nimport dsco.prior\nruns.d()\n"
+        "dsco.prior.e()\nother.f()\nfrom torch import g"
+    )
+    assert imported(tree) == {
+        ("data", "a"),
+        ("data", "b"),
+        ("", "runs"),
+        ("runs", "d"),
+        ("prior", "e"),
+    }

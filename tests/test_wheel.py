@@ -1,4 +1,5 @@
 "The wheel by itself: the README's lines and the command line, where no extra is installed."
+
 import os
 import subprocess
 import sys
@@ -9,8 +10,21 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 # What only the extras bring. transformers is asked for by nobody here, and must not be needed.
-HIDDEN = ("pandas", "seaborn", "matplotlib", "papermill", "nbformat", "nbconvert", "IPython", "pyarrow", "ot", "nbdev", "execnb",
-          "fastcore", "transformers")
+HIDDEN = (
+    "pandas",
+    "seaborn",
+    "matplotlib",
+    "papermill",
+    "nbformat",
+    "nbconvert",
+    "IPython",
+    "pyarrow",
+    "ot",
+    "nbdev",
+    "execnb",
+    "fastcore",
+    "transformers",
+)
 
 # The README's lines, with numbers that take seconds.
 LINES = """
@@ -46,9 +60,29 @@ def installed(tmp_path_factory) -> Path:
     for file in [*(ROOT / "dsco").glob("*.py"), ROOT / "dsco" / "py.typed"]:
         (source / "dsco" / file.name).write_bytes(file.read_bytes())
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
-    run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(source), cwd=source, path="")
+    run(
+        *pip,
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(wheels),
+        str(source),
+        cwd=source,
+        path="",
+    )
     (wheel,) = wheels.glob("*.whl")
-    run(*pip, "install", "--no-deps", "--no-index", "--target", str(folder), str(wheel), cwd=source, path="")
+    run(
+        *pip,
+        "install",
+        "--no-deps",
+        "--no-index",
+        "--target",
+        str(folder),
+        str(wheel),
+        cwd=source,
+        path="",
+    )
     hide = f"import sys\nsys.modules.update(dict.fromkeys({HIDDEN!r}))\n"
     (folder / "sitecustomize.py").write_text(hide, encoding="utf-8")
     return folder
@@ -60,14 +94,20 @@ def test_wheel_says_that_it_is_typed(installed):
 
 def test_extras_are_hidden(installed, tmp_path):
     code = f"for name in {HIDDEN!r}:\n    try:\n        __import__(name)\n    except ImportError:\n        print(name)"
-    assert run(sys.executable, "-c", code, cwd=tmp_path, path=str(installed)).split() == list(HIDDEN)
+    assert run(sys.executable, "-c", code, cwd=tmp_path, path=str(installed)).split() == list(
+        HIDDEN
+    )
 
 
 def test_the_lines_of_the_readme(installed, tmp_path):
-    assert "quick" in run(sys.executable, "-c", LINES.format(folder=str(installed)), cwd=tmp_path, path=str(installed))
+    assert "quick" in run(
+        sys.executable, "-c", LINES.format(folder=str(installed)), cwd=tmp_path, path=str(installed)
+    )
 
 
 def test_the_command_line(installed, tmp_path):
     words = "concentrate --data digits --ipc 1 --steps 2 --updates 1 --out small".split()
-    said = run(sys.executable, str(installed / "bin" / "dsco"), *words, cwd=tmp_path, path=str(installed))
+    said = run(
+        sys.executable, str(installed / "bin" / "dsco"), *words, cwd=tmp_path, path=str(installed)
+    )
     assert "saved in small" in said and (tmp_path / "small" / "metadata.jsonl").is_file()
