@@ -42,14 +42,14 @@ TARGETS = {
 LIMITS = TARGETS | {
     "parameters of distill": 13,
     "parameters of concentrate": 26,
-    "lines of the package": 8230,
-    "lines of checks": 597,
+    "lines of the package": 8340,
+    "lines of checks": 622,
     "lines of the largest module": 622,
-    "wide lines, %": 12.2,
-    "public names": 425,
-    "used public names, %": 49.0,
+    "wide lines, %": 11.6,
+    "public names": 414,
+    "used public names, %": 50,
     "lines of an export cell, median": 19,
-    "lines of an export cell, 90th percentile": 56,
+    "lines of an export cell, 90th percentile": 52.6,
     "runs without a replay": 2,
 }
 HIGH = {"used public names, %"}
