@@ -237,7 +237,7 @@ def check_holder(folder: Path, *, tries: int = 10) -> None:
 
     Another process may be putting a set there at this moment, so it is asked a few times."""
     for _ in range(tries - 1):
-        with suppress(FileExistsError):
+        with suppress(OSError):
             return check_place(folder, set_files(folder), "a saved set")
         time.sleep(0.05)
     return check_place(folder, set_files(folder), "a saved set")
