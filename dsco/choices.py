@@ -377,7 +377,7 @@ class Outer:
         "The rate of Adam at an outer step."
         return self.lr * 0.5 ** ((self.halvings + 1) * step // self.steps)
 
-# %% ../nbs/22_random_windows.ipynb #ea8fa28e
+# %% ../nbs/23_random_windows.ipynb #ea8fa28e
 @dataclass(frozen=True)
 class Window:
     """Training on shuffled mini-batches of all images, differentiated in a random window of it.
