@@ -15,7 +15,8 @@ from .sets import ConcentratedSet
 from .data import ImageSet
 from .schedules import check_pair, schedule_of, statistics_of, train_with_schedule
 from .training import normalise
-from .unroll import check_network, flatten_weights, whole
+from .core import whole
+from .unroll import check_network, flatten_weights
 
 # %% auto #0
 __all__ = ['Malicious', 'neighbour_distance', 'class_accuracies', 'attack_signs']

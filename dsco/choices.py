@@ -16,15 +16,14 @@ from torch import Tensor, nn
 
 from .concentration import even_chunk
 from .sets import ConcentratedSet
-from .core import stable_seed
+from .core import alike, first_line, number, one_of, stable_seed, whole
 from .data import Augmentation, ImageSet, to_float
 from .nopt import shell_penalty
 from .prior import Prior
 from .selection import select_random
 from .training import batch_order
-from .unroll import DRAWS, RULES, FlatNetwork, InnerTraining, State, alike, check_module
-from .unroll import first_line, first_state, flatten_weights, number, one_of, redraw
-from .unroll import train_weights, whole
+from .unroll import (DRAWS, RULES, FlatNetwork, InnerTraining, State, check_module,
+                         first_state, flatten_weights, redraw, train_weights)
 
 # %% auto #0
 __all__ = ['BEGINNINGS', 'PENALTY', 'Objective', 'through_bytes', 'Learned', 'Schedule', 'Known', 'Random', 'Pool', 'class_centres', 'Pixels', 'Noise', 'task_loss', 'Outer', 'Window']

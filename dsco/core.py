@@ -9,6 +9,7 @@ import copy
 import errno
 import hashlib
 import json
+import numbers
 import operator
 import os
 import platform
@@ -18,9 +19,10 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,8 +30,8 @@ from tqdm.auto import tqdm
 
 # %% auto #0
 __all__ = ['stable_seed', 'shuffled', 'readable', 'replacing', 'clear_leftovers', 'cache_folder', 'check_writable',
-           'strange_files', 'check_place', 'set_aside', 'first_line', 'run_steps', 'digest', 'find_device',
-           'mixed_precision']
+           'strange_files', 'check_place', 'set_aside', 'first_line', 'run_steps', 'shown', 'whole', 'number', 'listed',
+           'one_of', 'of_kind', 'alike', 'digest', 'find_device', 'mixed_precision']
 
 # %% ../nbs/60_core.ipynb #ac587119
 def stable_seed(*address: int | str) -> int:
@@ -301,6 +303,62 @@ def run_steps(state: object, total: int, *, file: Path | None = None, save_every
                 saved = time.perf_counter()
         if file:
             save_state(state, file)
+
+# %% ../nbs/60_core.ipynb #c0de0002
+def shown(value: object) -> str:
+    "A value in an error message: as it is written where that is short, else its type."
+    return text if len(text := repr(value)) < 80 else f"a {type(value).__name__}"
+
+# %% ../nbs/60_core.ipynb #c0de0003
+def whole(name: str, value: object, least: int = 1) -> int:
+    "`value` as Python's int; raises ValueError unless it is a whole number from `least` on."
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise ValueError(f"{name} is {shown(value)}, but it must be a whole number of at least "
+                         f"{least}: change it.")
+    return int(value)
+
+# %% ../nbs/60_core.ipynb #c0de0004
+def number(name: str, value: object, least: float, most: float = 1e30, *,
+           ends: bool = True) -> float:
+    "`value` as Python's float; ValueError unless it is between the bounds (`ends`: or one of them)."
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not real or not (least <= value <= most if ends else least < value < most):
+        bounds = f"from {least:g} to {most:g}" if ends else f"above {least:g} and below {most:g}"
+        raise ValueError(f"{name} is {shown(value)}, but it must be a number {bounds}: change it.")
+    return float(value)
+
+# %% ../nbs/60_core.ipynb #c0de0006
+def listed(name: str, values: object, each: Callable[[str, object], Any], example: str) -> list:
+    "`values` as a list, every one of them asked by `each`; ValueError for none at all, or for text."
+    if isinstance(values, str) or not isinstance(values, Iterable) or not (found := list(values)):
+        raise ValueError(f"{name} is {shown(values)}, but it must be a list of at least one value: "
+                         f"try {example}.")
+    return [each(f"a value of {name}", value) for value in found]
+
+# %% ../nbs/60_core.ipynb #c0de0007
+def one_of(name: str, value: object, choices: Collection[str]) -> None:
+    "Raise ValueError unless `value` is one of the names in `choices`."
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} is {shown(value)}, but it must be one of {', '.join(choices)}: "
+                         "choose one.")
+
+# %% ../nbs/60_core.ipynb #c0de0008
+def of_kind(name: str, value: object, kind: type | tuple[type, ...], mend: str) -> None:
+    "Raise TypeError unless `value` is of the class `kind`, or of one of them; `mend` says what to pass."
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        wanted = " or ".join(k.__name__ for k in kinds)
+        article = "an" if wanted[0] in "AEIOU" else "a"
+        raise TypeError(f"{name} is a {type(value).__name__}, but it must be {article} {wanted}: "
+                        f"{mend}.")
+
+# %% ../nbs/60_core.ipynb #c0de0009
+def alike(name: str, shape: Sequence[int], classes: Sequence[str], other_name: str, other) -> None:
+    "Raise ValueError unless images of `shape` and `classes` are like those of the set `other`."
+    found, wanted = (tuple(shape), list(classes)), (tuple(other.images.shape[1:]), other.classes)
+    if found != (wanted[0], list(wanted[1])):
+        raise ValueError(f"{name} has images of {found[0]} and classes {found[1]}, but "
+                         f"{other_name} has {wanted[0]} and {list(wanted[1])}: they must agree.")
 
 # %% ../nbs/60_core.ipynb #8c4d0241
 def digest(*parts: object) -> str:

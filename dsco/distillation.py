@@ -22,13 +22,13 @@ import dsco
 from .choices import Known, Learned, Noise, Objective, Outer, Pixels, Pool, Random, Schedule
 from .choices import Window, buffers, by_class, task_loss
 from .sets import ConcentratedSet
-from .core import cache_folder, check_writable, digest, find_device, replacing, stable_seed
+from .core import (cache_folder, check_writable, digest, find_device, first_line, replacing,
+                       shown, stable_seed, whole)
 from .data import ImageSet, to_uint8
 from .prior import Prior
 from .training import normalise
-from .unroll import FlatNetwork, InnerTraining, OuterLoss, adjoint_gradient, check_network
-from .unroll import check_objective, first_line, flatten_weights
-from .unroll import full_single_precision, mean_loss, shown, whole
+from .unroll import (FlatNetwork, InnerTraining, OuterLoss, adjoint_gradient, check_network,
+                         check_objective, flatten_weights, full_single_precision, mean_loss)
 
 # %% auto #0
 __all__ = ['Distillation', 'final_loss', 'finished_set', 'distill']

@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .choices import by_part
-from .core import digest
+from .core import alike, digest, number, whole
 from .sets import ConcentratedSet
 from .data import ImageSet
 from .distillation import schedule_config, training_words
 from .training import Evaluation, accuracy, normalise
-from .unroll import FlatNetwork, InnerTraining, alike, check_network
-from .unroll import flatten_weights, full_single_precision, load_weights, number
-from .unroll import train_weights, whole
+from .unroll import (FlatNetwork, InnerTraining, check_network, flatten_weights,
+                         full_single_precision, load_weights, train_weights)
 
 # %% auto #0
 __all__ = ['train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule', 'with_schedule']

@@ -12,7 +12,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from .core import mixed_precision, stable_seed
 from .data import Augmentation, ImageSet, to_float
-from .networks import Classifier, build_network
+from .networks import build_network
 
 # %% auto #0
 __all__ = ['PROTOCOLS', 'Protocol', 'find_protocol', 'network_label', 'batch_order', 'rate', 'augmentation_for', 'train', 'sgd',

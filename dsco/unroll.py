@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import copy
-import numbers
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .core import first_line, one_of, shown, whole
 
 # %% auto #0
 __all__ = ['DRAWS', 'State', 'RULES', 'OuterLoss', 'GRADIENTS', 'FlatNetwork', 'flatten_weights', 'load_weights', 'reset_weights',
@@ -21,48 +22,6 @@ __all__ = ['DRAWS', 'State', 'RULES', 'OuterLoss', 'GRADIENTS', 'FlatNetwork', '
            'pull_back_rule', 'adjoint_gradient']
 
 # %% ../nbs/20_bilevel.ipynb #e0cc390f
-def shown(value: object) -> str:
-    "A value in an error message: as it is written where that is short, else its type."
-    return text if len(text := repr(value)) < 80 else f"a {type(value).__name__}"
-
-
-def whole(name: str, value: object, least: int = 1) -> int:
-    "`value` as Python's int; raises ValueError unless it is a whole number from `least` on."
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(f"{name} is {shown(value)}, but it must be a whole number of at least "
-                         f"{least}: change it.")
-    return int(value)
-
-
-def number(name: str, value: object, least: float, most: float = 1e30) -> float:
-    "`value` as Python's float; raises ValueError unless it is a number between the bounds."
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not real or not least <= value <= most:
-        raise ValueError(f"{name} is {shown(value)}, but it must be a number from {least:g} to "
-                         f"{most:g}: change it.")
-    return float(value)
-
-
-def one_of(name: str, value: object, choices: Collection[str]) -> None:
-    "Raise ValueError unless `value` is one of the names in `choices`."
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} is {shown(value)}, but it must be one of {', '.join(choices)}: "
-                         "choose one.")
-
-
-def alike(name: str, shape: Sequence[int], classes: Sequence[str], other_name: str, other) -> None:
-    "Raise ValueError unless images of `shape` and `classes` are like those of the set `other`."
-    found, wanted = (tuple(shape), list(classes)), (tuple(other.images.shape[1:]), other.classes)
-    if found != (wanted[0], list(wanted[1])):
-        raise ValueError(f"{name} has images of {found[0]} and classes {found[1]}, but "
-                         f"{other_name} has {wanted[0]} and {list(wanted[1])}: they must agree.")
-
-
-def first_line(error: Exception) -> str:
-    "The first line of what an exception says."
-    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-
-
 def check_module(network: object, name: str = "network") -> None:
     "Raise TypeError or ValueError unless `network` is a module with sound parameters."
     if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
