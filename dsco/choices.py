@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -28,12 +28,12 @@ from .unroll import (DRAWS, RULES, FlatNetwork, InnerTraining, State, check_modu
                          first_state, flatten_weights, redraw, train_weights)
 
 # %% auto #0
-__all__ = ['PENALTY', 'Objective', 'Learned', 'Schedule', 'Window', 'Known', 'Random', 'Pool', 'class_centres', 'Pixels', 'Noise',
+__all__ = ['Objective', 'Learned', 'Schedule', 'Window', 'Known', 'Random', 'Pool', 'class_centres', 'Pixels', 'Noise',
            'task_loss', 'Outer']
 
 # %% ../nbs/21_choices.ipynb #561589fc
-def asked(default: Any, ask: Callable, **bounds: Any) -> Any:
-    "A field of a choice, whose value `ask` (a check of `dsco.core`) must find in order."
+def asked(ask: Callable, default: Any = MISSING, **bounds: Any) -> Any:
+    "A field of a choice, whose value `ask`, a check of `dsco.core`, must find in order."
     return field(default=default, metadata={"ask": partial(ask, **bounds)})
 
 
@@ -117,9 +117,9 @@ class Schedule(Choice):
     Each step has images of its own, and each step of each epoch a rate, which begins as `lr` and is
     learned with the images."""
 
-    steps: int = asked(1, whole)
-    epochs: int = asked(1, whole)
-    lr: float = asked(0.02, number, least=1e-12)
+    steps: int = asked(whole, 1)
+    epochs: int = asked(whole, 1)
+    lr: float = asked(number, 0.02, least=1e-12)
 
     @property
     def parts(self) -> int:
@@ -159,11 +159,11 @@ class Window(Choice):
     begins anywhere; `optimiser`: a name in `RULES`; `lr`: its rate; `batch_size`: learned images in
     a step at most; `transforms`: their augmentation (the names that `Augmentation` takes)."""
 
-    span: int = asked(200, whole)
-    length: int = asked(60, whole)
-    optimiser: str = asked("momentum", one_of, choices=RULES)
-    lr: float = asked(0.01, number, least=1e-12)
-    batch_size: int = asked(256, whole)
+    span: int = asked(whole, 200)
+    length: int = asked(whole, 60)
+    optimiser: str = asked(one_of, "momentum", choices=RULES)
+    lr: float = asked(number, 0.01, least=1e-12)
+    batch_size: int = asked(whole, 256)
     transforms: tuple[str, ...] = ()
 
     parts = 1  # every step may take any of the images
@@ -238,8 +238,8 @@ class Random(Choice):
 
     `draw`: "default" (each layer's own initialisation) or "xavier"."""
 
-    draw: str = asked("default", one_of, choices=DRAWS)
-    count: int = asked(1, whole)
+    draw: str = asked(one_of, "default", choices=DRAWS)
+    count: int = asked(whole, 1)
     known = False
 
     def weights(self, network: nn.Module, seed: int) -> Tensor:
@@ -261,7 +261,7 @@ class Pool(Choice):
 
     networks: Sequence[nn.Module]
     fixed: bool = False
-    count: int = asked(1, whole)
+    count: int = asked(whole, 1)
 
     def __post_init__(self):
         super().__post_init__()
@@ -371,7 +371,7 @@ class Noise(Choice):
 
     prior: Prior
     z: Tensor | None = None
-    steps: int = asked(5, whole)
+    steps: int = asked(whole, 5)
 
     def __post_init__(self):
         super().__post_init__()
@@ -408,15 +408,12 @@ class Noise(Choice):
         for part, y, cotangent in self.chunks(raw.detach(), labels, v):
             part = part.requires_grad_()
             total = (self.prior.render(part, y, steps=self.steps) * cotangent).sum()
-            total = total + PENALTY * shell_penalty(part).sum()
+            total = total + 0.01 * shell_penalty(part).sum()
             gradients += torch.autograd.grad(total, part)
         return torch.cat(gradients)
 
     def bound(self, raw: Tensor) -> None:
         "The penalty is enough."
-
-
-PENALTY = 0.01
 
 # %% ../nbs/21_choices.ipynb #a8e902d0
 Objective = Callable[[Tensor, Tensor], Tensor]
@@ -439,11 +436,11 @@ class Outer(Choice):
     `batch_size`: real images in a step. `clip`: keep the norm of the gradient below so many times
     (above 1) its running mean, None for never."""
 
-    steps: int = asked(1000, whole)
-    lr: float = asked(0.01, number, least=1e-12)
-    halvings: int = asked(9, whole, least=0)
-    batch_size: int = asked(1024, whole)
-    clip: float | None = asked(2.0, limit)
+    steps: int = asked(whole, 1000)
+    lr: float = asked(number, 0.01, least=1e-12)
+    halvings: int = asked(whole, 9, least=0)
+    batch_size: int = asked(whole, 1024)
+    clip: float | None = asked(limit, 2.0)
 
     def rate(self, step: int) -> float:
         "The rate of Adam at an outer step."
