@@ -57,9 +57,9 @@ def objective_name(objective: Objective) -> str:
         return f"{objective!r} {({k: v for k, v in vars(objective).items() if k[0] != '_'})}"
     return getattr(objective, "__qualname__", None) or repr(objective)
 
-# %% ../nbs/22_distill.ipynb #25f39d03
-class Distillation:
-    """One run: its variables, how to advance them, its state. The arguments are those of `distill`.
+# %% ../nbs/22_distill.ipynb #b3e0c020
+class OuterProblem:
+    """The outer loss as a function of the variables. The arguments are those of `distill`.
 
     The variables are `raw` (pixels or noise), `raw_rates` and `logits` (None when not learned)."""
 
@@ -78,8 +78,6 @@ class Distillation:
         self.raw = self.variable(learn.first(data, ipc, parts, seed))
         self.raw_rates = None if rates is None else self.variable(rates)
         self.logits = self.variable(own.repeat(parts, 1, 1)) if soft_labels else None
-        self.adam = torch.optim.Adam(self.variables(), lr=outer.lr, betas=(0.5, 0.999))
-        self.step, self.history, self.running_norm, self.seconds = 0, [], 0.0, 0.0
         self.arguments = {"ipc": ipc, **{name: as_words(choice) for name, choice in (
             ("inner", inner), ("start", start), ("learn", learn), ("outer", outer))},
             "objective": objective_name(objective), "soft_labels": soft_labels, "seed": seed}
@@ -132,6 +130,23 @@ class Distillation:
         v = self.learn.pull_back(self.raw, self.all_labels(), v).view_as(self.raw)
         return loss.item(), [v, *others]
 
+    def identity(self) -> dict[str, object]:
+        "What decides the result: a saved state may only be resumed by a run that agrees."
+        anywhere = isinstance(self.start, Random)
+        values = buffers(self.network) if anywhere else self.network.state_dict()
+        network = digest(str(self.network), *(part for pair in values.items() for part in pair))
+        return {**self.arguments, "data": as_words(self.data), "network": network,
+                "dsco": dsco.__version__}
+
+# %% ../nbs/22_distill.ipynb #25f39d03
+class Distillation(OuterProblem):
+    "One run of Adam on the outer problem: how it is advanced, and its state."
+
+    def __init__(self, network: nn.Module, data: ImageSet, **choices: Any):
+        super().__init__(network, data, **choices)
+        self.adam = torch.optim.Adam(self.variables(), lr=self.outer.lr, betas=(0.5, 0.999))
+        self.step, self.history, self.running_norm, self.seconds = 0, [], 0.0, 0.0
+
     def advance(self) -> dict[str, str]:
         "One outer step; returns what a progress bar shows."
         with full_single_precision():
@@ -169,14 +184,6 @@ class Distillation:
         rates, lower = self.inner.remedy(self.learned())
         lower = [f"Outer.lr ({self.outer.lr:g})"] * (self.step > 0) + lower
         return f"{rates}: lower {' or '.join(lower)}"
-
-    def identity(self) -> dict[str, object]:
-        "What decides the result: a saved state may only be resumed by a run that agrees."
-        anywhere = isinstance(self.start, Random)
-        values = buffers(self.network) if anywhere else self.network.state_dict()
-        network = digest(str(self.network), *(part for pair in values.items() for part in pair))
-        return {**self.arguments, "data": as_words(self.data), "network": network,
-                "dsco": dsco.__version__}
 
     def state_dict(self) -> dict[str, Any]:
         "All that `load_state_dict` needs to go on to the same result."
