@@ -11,11 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .sets import ConcentratedSet
+from .choices import Choice, asked
+from .core import of_kind, whole
 from .data import ImageSet
+from .distillation import check_every_class
 from .schedules import check_pair, schedule_of, statistics_of, train_with_schedule
+from .sets import ConcentratedSet
 from .training import normalise
-from .core import whole
 from .unroll import check_network, flatten_weights
 
 # %% auto #0
@@ -23,34 +25,16 @@ __all__ = ['Malicious', 'neighbour_distance', 'class_accuracies', 'attack_signs'
 
 # %% ../nbs/26_attack.ipynb #085cec1c
 @dataclass(frozen=True)
-class Malicious:
+class Malicious(Choice):
     "Class `source` should be taken for class `target`, the others for what they are."
 
-    source: int
-    target: int
-
-    def __post_init__(self):
-        for name in ("source", "target"):
-            object.__setattr__(self, name, whole(f"Malicious.{name}", getattr(self, name), 0))
-        if self.source == self.target:
-            raise ValueError(f"Malicious.target is {self.target}, which is the source: name "
-                             "another class.")
+    source: int = asked(whole, least=0)
+    target: int = asked(whole, least=0)
 
     def __call__(self, scores: Tensor, labels: Tensor) -> Tensor:
-        if max(self.source, self.target) >= scores.shape[1]:
-            raise ValueError(f"{self} names a class that is none of 0 to {scores.shape[1] - 1}")
+        if self.source == self.target or max(self.source, self.target) >= scores.shape[1]:
+            raise ValueError(f"{self} must name two of the classes 0 to {scores.shape[1] - 1}")
         return F.cross_entropy(scores, torch.where(labels == self.source, self.target, labels))
-
-# %% ../nbs/26_attack.ipynb #0c13e1d7
-def check_every_class(name: str, images: ImageSet) -> None:
-    "Raise TypeError or ValueError unless each class of `images` has one."
-    if not isinstance(images, ImageSet):
-        raise TypeError(f"{name} is a {type(images).__name__}, but it must be an ImageSet: pass "
-                        "data.test, for example.")
-    for label, count in zip(images.classes, images.counts.tolist()):
-        if not count:
-            raise ValueError(f"{name} has no image of class {label!r}, but its accuracy is asked "
-                             f"for: add some, or leave the class out of {name}.classes.")
 
 # %% ../nbs/26_attack.ipynb #e2c04c72
 def neighbour_distance(small: ConcentratedSet | ImageSet, data: ImageSet) -> float:
@@ -58,9 +42,7 @@ def neighbour_distance(small: ConcentratedSet | ImageSet, data: ImageSet) -> flo
 
     (Other than themselves.) Raises TypeError or ValueError for images of other shapes."""
     for name, images in (("small", small), ("data", data)):
-        if not isinstance(images, (ImageSet, ConcentratedSet)):
-            raise TypeError(f"{name} is a {type(images).__name__}, but it must be a set of images: "
-                            "pass data.train, for example.")
+        of_kind(name, images, (ImageSet, ConcentratedSet), "pass data.train, for example")
     shapes = [tuple(images.images.shape[1:]) for images in (small, data)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"small has images of {shapes[0]}, but data of {shapes[1]}: they must "
@@ -69,7 +51,7 @@ def neighbour_distance(small: ConcentratedSet | ImageSet, data: ImageSet) -> flo
     distance = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
     return distance.masked_fill(distance == 0, torch.inf).min(1).values.mean().item()
 
-
+# %% ../nbs/26_attack.ipynb #b5e0c002
 @torch.no_grad()
 def class_accuracies(network: nn.Module, images: ImageSet, *,
                      statistics: tuple[Tensor, Tensor] | None = None) -> Tensor:
@@ -80,9 +62,6 @@ def class_accuracies(network: nn.Module, images: ImageSet, *,
     check_every_class("images", images)
     check_network(network, images.shape, len(images.classes))
     statistics = images.statistics if statistics is None else statistics
-    if not all(isinstance(s, Tensor) and s.shape == images.shape[:1] for s in statistics):
-        raise ValueError(f"statistics is {statistics}, but it must be a mean and a std, tensors "
-                         f"({images.shape[0]},) each: pass data.train.statistics.")
     device, mode = next(network.parameters()).device, network.training
     network.eval()
     scores = [network(normalise(part, statistics).to(device)) for part in images.images.split(1000)]
@@ -91,7 +70,7 @@ def class_accuracies(network: nn.Module, images: ImageSet, *,
     of_class = [right[images.labels == c].float().mean() for c in range(len(images.classes))]
     return torch.stack([100 * share for share in of_class])
 
-
+# %% ../nbs/26_attack.ipynb #b5e0c004
 def attack_signs(network: nn.Module, small: ConcentratedSet, data: ImageSet,
                  held_out: ImageSet) -> dict[str, float]:
     """Three signs that a scheduled set means harm to the trained `network`.

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,31 +17,37 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .concentration import even_chunk
-from .sets import ConcentratedSet
-from .core import alike, first_line, number, one_of, stable_seed, whole
+from .core import alike, first_line, number, of_kind, one_of, stable_seed, whole
 from .data import Augmentation, ImageSet, to_float
 from .nopt import shell_penalty
 from .prior import Prior
 from .selection import select_random
+from .sets import ConcentratedSet
 from .training import batch_order
 from .unroll import (DRAWS, RULES, FlatNetwork, InnerTraining, State, check_module,
                          first_state, flatten_weights, redraw, train_weights)
 
 # %% auto #0
-__all__ = ['BEGINNINGS', 'PENALTY', 'Objective', 'through_bytes', 'Learned', 'Schedule', 'Known', 'Random', 'Pool', 'class_centres', 'Pixels', 'Noise', 'task_loss', 'Outer', 'Window']
+__all__ = ['Objective', 'Learned', 'Schedule', 'Window', 'Known', 'Random', 'Pool', 'class_centres', 'Pixels', 'Noise',
+           'task_loss', 'Outer']
 
 # %% ../nbs/21_choices.ipynb #561589fc
-def settle(choice: object, **values: object) -> None:
-    "Write checked values into the fields of a frozen dataclass."
-    for name, value in values.items():
-        object.__setattr__(choice, name, value)
+def asked(ask: Callable, default: Any = MISSING, **bounds: Any) -> Any:
+    "A field of a choice, whose value `ask`, a check of `dsco.core`, must find in order."
+    return field(default=default, metadata={"ask": partial(ask, **bounds)})
 
 
-def inverse_softplus(rate: float) -> float:
-    "ρ with softplus(ρ) = `rate`."
-    return rate + math.log(-math.expm1(-rate))
+@dataclass(frozen=True, eq=False)
+class Choice:
+    "What the fields of a choice are set to is asked when it is made."
 
+    def __post_init__(self):
+        for each in fields(self):
+            if ask := each.metadata.get("ask"):
+                value = ask(f"{type(self).__name__}.{each.name}", getattr(self, each.name))
+                object.__setattr__(self, each.name, value)
 
+# %% ../nbs/21_choices.ipynb #b2e0c003
 def by_part(rows: Tensor, classes: int, parts: int) -> Tensor:
     "Rows (classes · parts · k, …) class by class as (parts, classes · k, …)."
     return rows.unflatten(0, (classes, parts, -1)).transpose(0, 1).flatten(1, 2)
@@ -49,11 +57,6 @@ def by_class(rows: Tensor, classes: int) -> Tensor:
     "The inverse of `by_part`."
     return rows.unflatten(1, (classes, -1)).transpose(0, 1).flatten(0, 2)
 
-
-def buffers(network: nn.Module) -> dict[str, Tensor]:
-    "All buffers but the running averages of batch norm, which are not used here."
-    return dict(FlatNetwork(network).module.named_buffers())
-
 # %% ../nbs/21_choices.ipynb #e333afc4
 def through_bytes(images: Tensor) -> Tensor:
     """Pixels in [-1, 1] with the values they have after storage in 8 bits.
@@ -62,7 +65,7 @@ def through_bytes(images: Tensor) -> Tensor:
     stored = ((images.detach().clamp(-1, 1) + 1) * 127.5).round() / 127.5 - 1
     return stored + (images - images.detach())
 
-
+# %% ../nbs/21_choices.ipynb #b2e0c005
 @dataclass
 class Learned:
     """The variables of a distillation.
@@ -78,7 +81,7 @@ class Learned:
     statistics: tuple[Tensor, Tensor]
 
     def variables(self) -> list[Tensor]:
-        "The tensors that the outer optimiser moves."
+        "What has a gradient."
         return [v for v in (self.images, self.raw_rates, self.logits) if v is not None]
 
     def x(self) -> Tensor:
@@ -92,27 +95,31 @@ class Learned:
             return self.labels.expand(len(self.images), -1)
         return self.logits.softmax(-1)
 
+    def rates(self) -> Tensor:
+        "The learned rates, (epochs · steps,)."
+        assert self.raw_rates is not None, "rates are learned in a Schedule only"
+        return F.softplus(self.raw_rates)
+
     def detached(self) -> Learned:
         "The same values, cut off from gradients."
-        values = (self.images, self.labels, self.raw_rates, self.logits)
-        return Learned(*(None if v is None else v.detach() for v in values), self.statistics)
+        return replace(self, **{k: v.detach() for k, v in vars(self).items() if torch.is_tensor(v)})
 
 # %% ../nbs/21_choices.ipynb #97b16eb7
+def inverse_softplus(rate: float) -> float:
+    "ρ with softplus(ρ) = `rate`."
+    return rate + math.log(-math.expm1(-rate))
+
+# %% ../nbs/21_choices.ipynb #b2e0c008
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Choice):
     """The inner training of Wang et al. 2018: `steps` plain GD steps, `epochs` times.
 
     Each step has images of its own, and each step of each epoch a rate, which begins as `lr` and is
     learned with the images."""
 
-    steps: int = 1
-    epochs: int = 1
-    lr: float = 0.02
-
-    def __post_init__(self):
-        settle(self, steps=whole("Schedule.steps", self.steps),
-               epochs=whole("Schedule.epochs", self.epochs),
-               lr=number("Schedule.lr", self.lr, 1e-12))
+    steps: int = asked(whole, 1)
+    epochs: int = asked(whole, 1)
+    lr: float = asked(number, 0.02, least=1e-12)
 
     @property
     def parts(self) -> int:
@@ -126,7 +133,7 @@ class Schedule:
     def training(self, learned: Learned) -> InnerTraining:
         "The inner training from its first step to its last."
         return InnerTraining(list(learned.x().unbind(0)), list(learned.y().unbind(0)),
-                             F.softplus(learned.raw_rates), list(range(self.steps)) * self.epochs)
+                             learned.rates(), list(range(self.steps)) * self.epochs)
 
     def unrolled(self, net: FlatNetwork, learned: Learned, theta: Tensor,
                  seed: int) -> tuple[InnerTraining, Tensor, State]:
@@ -139,278 +146,39 @@ class Schedule:
 
     def remedy(self, learned: Learned) -> tuple[str, list[str]]:
         "The rates at present, and what to lower when training diverges."
-        rates = F.softplus(learned.raw_rates)
+        rates = learned.rates()
         return (f"inner rates from {rates.min():.3g} to {rates.max():.3g}",
                 [f"Schedule.lr ({self.lr:g})", f"Schedule.epochs ({self.epochs})"])
 
-# %% ../nbs/21_choices.ipynb #fd1803a8
+# %% ../nbs/21_choices.ipynb #ea8fa28e
 @dataclass(frozen=True)
-class Known:
-    "Training starts at the weights of `network`: the images are made for them."
-
-    known = True
-    count = 1
-
-    def weights(self, network: nn.Module, seed: int) -> Tensor:
-        "Weights (1, P)."
-        return flatten_weights(network)[None]
-
-
-@dataclass(frozen=True)
-class Random:
-    """Training starts at fresh weights, `count` of them in an outer step, drawn by `redraw`.
-
-    `draw`: "default" (each layer's own initialisation) or "xavier"."""
-
-    draw: str = "default"
-    count: int = 1
-    known = False
-
-    def __post_init__(self):
-        one_of("Random.draw", self.draw, DRAWS)
-        settle(self, count=whole("Random.count", self.count))
-
-    def weights(self, network: nn.Module, seed: int) -> Tensor:
-        "Weights (count, P)."
-        seeds = [stable_seed(seed, i) for i in range(self.count)]
-        return torch.stack([flatten_weights(redraw(network, s, draw=self.draw)) for s in seeds])
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Training starts at trained networks like `network`, `count` of them in an outer step.
-
-    `fixed`: there is one, and the images are made for it."""
-
-    networks: Sequence[nn.Module]
-    fixed: bool = False
-    count: int = 1
-
-    def __post_init__(self):
-        settle(self, count=whole("Pool.count", self.count))
-        if not isinstance(self.networks, Sequence):
-            raise TypeError(f"Pool.networks is a {type(self.networks).__name__}, but it must be a "
-                            "list of networks: pass [network].")
-        for i, network in enumerate(self.networks):
-            check_module(network, f"Pool.networks[{i}]")
-        if self.fixed and (len(self.networks), self.count) != (1, 1):
-            raise ValueError(f"Pool.networks has {len(self.networks)} networks and count is "
-                             f"{self.count}, but a fixed start is one: pass [network] alone.")
-        if not self.fixed and len(self.networks) < max(2, self.count):
-            raise ValueError(f"Pool.networks has {len(self.networks)} networks, but {self.count} "
-                             "of at least 2 are drawn: add some, or pass fixed=True.")
-
-    @property
-    def known(self) -> bool:
-        "Whether there is one start only."
-        return self.fixed
-
-    def check(self, network: nn.Module) -> None:
-        "Raise ValueError unless all networks differ from `network` in their parameters only."
-        for i, other in enumerate(self.networks):
-            if [p.shape for p in other.parameters()] != [p.shape for p in network.parameters()]:
-                raise ValueError(f"Pool.networks[{i}] has parameters of other shapes than network: "
-                                 "all must have one architecture.")
-            pairs = zip(buffers(other).values(), buffers(network).values(), strict=True)
-            if not all(torch.equal(a, b) for a, b in pairs):
-                raise ValueError(f"Pool.networks[{i}] has other buffers than network, but only its "
-                                 "parameters would be taken: give all of them the same.")
-
-    def weights(self, network: nn.Module, seed: int) -> Tensor:
-        "Weights (count, P)."
-        g = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(len(self.networks), generator=g)[: self.count]
-        return torch.stack([flatten_weights(self.networks[i]).cpu() for i in chosen])
-
-# %% ../nbs/21_choices.ipynb #fae6fce4
-BEGINNINGS = ("noise", "real", "kmeans")
-
-
-def class_centres(data: ImageSet, ipc: int, *, seed: int = 0) -> Tensor:
-    """Centres of k-means among the pixels of each class, uint8 (ipc · classes, C, H, W).
-
-    Class by class; with `ipc` 1, the class means."""
-    from sklearn.cluster import KMeans  # slow to import, and not always needed
-
-    of_class = [data.images[data.of_class(c)] for c in range(len(data.classes))]
-    pixels = [images.flatten(1).float().numpy() for images in of_class]
-    means = [KMeans(ipc, n_init=1, random_state=seed).fit(rows).cluster_centers_ for rows in pixels]
-    centres = torch.from_numpy(np.concatenate(means))
-    return centres.round().clamp(0, 255).to(torch.uint8).view(-1, *data.shape)
-
-
-@dataclass(frozen=True)
-class Pixels:
-    """Learn the images as pixels.
-
-    `begin`: as Gaussian "noise", as random "real" images, as centres of "kmeans" in each class, or
-    as the images of a ConcentratedSet with as many of each class, class by class."""
-
-    begin: str | ConcentratedSet = "noise"
-
-    def __post_init__(self):
-        if not isinstance(self.begin, ConcentratedSet):
-            one_of("Pixels.begin", self.begin, (*BEGINNINGS, "a ConcentratedSet"))
-
-    def check(self, data: ImageSet, ipc: int, device: torch.device) -> None:
-        "Raise ValueError unless `data` has enough images, or the given ones fit it."
-        if isinstance(self.begin, str):
-            least = int(data.counts.min())
-            if self.begin != "noise" and ipc > least:
-                raise ValueError(f"ipc is {ipc}, but Pixels.begin={self.begin!r} needs as many and "
-                                 f"a class has {least}: lower ipc, or begin from 'noise'.")
-            return
-        alike("Pixels.begin", self.begin.images.shape[1:], self.begin.classes, "data", data)
-        wanted = torch.arange(len(data.classes)).repeat_interleave(ipc)
-        if not torch.equal(self.begin.labels, wanted):
-            raise ValueError(f"Pixels.begin has {len(self.begin)} images, but they must be ipc "
-                             f"({ipc}) of each class, class by class: change ipc, or sort it.")
-
-    def images(self, data: ImageSet, ipc: int, parts: int, seed: int) -> Tensor:
-        "Pixels (parts, n, C, H, W) in [-1, 1] before the first outer step."
-        if self.begin == "noise":
-            mean, std = (s[:, None, None] for s in data.statistics)
-            g = torch.Generator().manual_seed(stable_seed(seed, "bilevel", "images"))
-            per_part = len(data.classes) * ipc // parts
-            noise = torch.randn(parts, per_part, *data.shape, generator=g)
-            return (noise * std + mean).clamp(-1, 1)
-        if self.begin == "kmeans":
-            chosen = class_centres(data, ipc, seed=seed)
-        elif self.begin == "real":
-            chosen = data.images[select_random(data, ipc, seed=seed)]
-        else:
-            chosen = self.begin.images
-        return by_part(to_float(chosen), len(data.classes), parts)
-
-# %% ../nbs/21_choices.ipynb #82027676
-PENALTY = 0.01
-
-
-@dataclass(frozen=True, eq=False)
-class Noise:
-    """Learn the noise from which `prior` renders the images in `steps` network calls.
-
-    `z`: how it begins, float32 (ipc · classes, *prior.noise_shape), class by class, or Gaussian."""
-
-    prior: Prior
-    z: Tensor | None = None
-    steps: int = 5
-
-    def __post_init__(self):
-        if not isinstance(self.prior, Prior):
-            raise TypeError(f"Noise.prior is a {type(self.prior).__name__}, but it must be a "
-                            "Prior: pass Prior.fit(data), for example.")
-        if self.z is not None and not isinstance(self.z, Tensor):
-            raise TypeError(f"Noise.z is a {type(self.z).__name__}, but it must be a tensor: pass "
-                            "prior.noise(labels), for example.")
-        settle(self, steps=whole("Noise.steps", self.steps))
-
-    def check(self, data: ImageSet, ipc: int, device: torch.device) -> None:
-        "Raise ValueError unless the prior renders images like those of `data`, one from each z."
-        alike("Noise.prior", self.prior.rendered_shape, self.prior.classes, "data", data)
-        if self.prior.device.type != device.type:
-            raise ValueError(f"Noise.prior is on {self.prior.device}, but the training is on "
-                             f"{device}: move it by prior.to({str(device)!r}).")
-        wanted = (ipc * len(data.classes), *self.prior.noise_shape)
-        z = torch.zeros(wanted) if self.z is None else self.z
-        if tuple(z.shape) != wanted or z.dtype != torch.float32 or not z.isfinite().all():
-            raise ValueError(f"Noise.z is {z.dtype} of shape {tuple(z.shape)}, but it must be "
-                             f"finite, float32 and of shape {wanted}: pass prior.noise(labels).")
-
-    def begin(self, labels: Tensor, classes: int, parts: int, seed: int) -> Tensor:
-        "The noise before the first outer step, part by part; `labels`: those of its rows."
-        if self.z is None:
-            return self.prior.noise(labels, seed=stable_seed(seed, "bilevel", "noise"))
-        return by_part(self.z, classes, parts).flatten(0, 1)
-
-    def chunks(self, *rows: Tensor) -> Iterable[tuple[Tensor, ...]]:
-        "The rows, at most 50 at once."
-        return zip(*(values.split(even_chunk(len(values), 50)) for values in rows))
-
-    @torch.no_grad()
-    def images(self, z: Tensor, labels: Tensor) -> Tensor:
-        "Pixels (N, C, H, W) in [-1, 1] of the noise `z` (N, *noise_shape) of classes `labels`."
-        render = self.prior.render
-        return torch.cat([render(*chunk, steps=self.steps) for chunk in self.chunks(z, labels)])
-
-    def pull_back(self, z: Tensor, labels: Tensor, v: Tensor) -> Tensor:
-        "Gradient in `z` of Σ v·g(z, labels) + λ R(z): R the penalty of `dsco.nopt`, λ = 0.01."
-        gradients = []
-        for part, y, cotangent in self.chunks(z.detach(), labels, v):
-            part = part.requires_grad_()
-            total = (self.prior.render(part, y, steps=self.steps) * cotangent).sum()
-            total = total + PENALTY * shell_penalty(part).sum()
-            gradients += torch.autograd.grad(total, part)
-        return torch.cat(gradients)
-
-# %% ../nbs/21_choices.ipynb #a8e902d0
-Objective = Callable[[Tensor, Tensor], Tensor]
-
-
-def task_loss(scores: Tensor, labels: Tensor) -> Tensor:
-    "Cross-entropy: the images should teach the task."
-    return F.cross_entropy(scores, labels)
-
-
-@dataclass(frozen=True)
-class Outer:
-    """How the images are learned: `steps` of Adam at the rate `lr`, halved `halvings` times.
-
-    `batch_size`: real images in a step. `clip`: keep the norm of the gradient below so many times
-    (above 1) its running mean, None for never."""
-
-    steps: int = 1000
-    lr: float = 0.01
-    halvings: int = 9
-    batch_size: int = 1024
-    clip: float | None = 2.0
-
-    def __post_init__(self):
-        settle(self, steps=whole("Outer.steps", self.steps), lr=number("Outer.lr", self.lr, 1e-12),
-               halvings=whole("Outer.halvings", self.halvings, 0),
-               batch_size=whole("Outer.batch_size", self.batch_size))
-        if self.clip is not None:  # at 1 or below the limit could only fall, and every later step
-            settle(self, clip=number("Outer.clip", self.clip, math.nextafter(1, 2)))
-
-    def rate(self, step: int) -> float:
-        "The rate of Adam at an outer step."
-        return self.lr * 0.5 ** ((self.halvings + 1) * step // self.steps)
-
-# %% ../nbs/23_random_windows.ipynb #ea8fa28e
-@dataclass(frozen=True)
-class Window:
+class Window(Choice):
     """Training on shuffled mini-batches of all images, differentiated in a random window of it.
 
     RaT-BPTT (arXiv 2311.07025). `span`: steps of the training; `length`: of the window, which
     begins anywhere; `optimiser`: a name in `RULES`; `lr`: its rate; `batch_size`: learned images in
-    a step at most; `transforms`: their augmentation (names of `dsco.data.TRANSFORMS`)."""
+    a step at most; `transforms`: their augmentation (the names that `Augmentation` takes)."""
 
-    span: int = 200
-    length: int = 60
-    optimiser: str = "momentum"
-    lr: float = 0.01
-    batch_size: int = 256
+    span: int = asked(whole, 200)
+    length: int = asked(whole, 60)
+    optimiser: str = asked(one_of, "momentum", choices=RULES)
+    lr: float = asked(number, 0.01, least=1e-12)
+    batch_size: int = asked(whole, 256)
     transforms: tuple[str, ...] = ()
 
+    parts = 1  # every step may take any of the images
+
     def __post_init__(self):
-        settle(self, span=whole("Window.span", self.span),
-               length=whole("Window.length", self.length),
-               batch_size=whole("Window.batch_size", self.batch_size),
-               lr=number("Window.lr", self.lr, 1e-12))
-        one_of("Window.optimiser", self.optimiser, RULES)
+        super().__post_init__()
         if self.length > self.span:
             raise ValueError(f"Window.length is {self.length}, but it must be at most Window.span "
                              f"({self.span}): lower it or raise the span.")
-        if isinstance(self.transforms, str) or not isinstance(self.transforms, Sequence):
-            raise ValueError(f"Window.transforms is {self.transforms!r}, but it must be a sequence "
-                             "of names: pass ('flip',), for example, or () for none.")
         try:
             Augmentation(self.transforms)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"Window.transforms is {self.transforms!r}, but not all of these are "
-                             f"transformations ({first_line(error)}): correct the names.") from None
-
-    parts = 1  # every step may take any of the images
+            raise ValueError(f"Window.transforms is {self.transforms!r}, which is no sequence of "
+                             f"names of transformations ({first_line(error)}): pass ('flip',), for "
+                             "example, or () for none.") from None
 
     def raw_rates(self) -> None:
         "No rate is learned."
@@ -450,3 +218,230 @@ class Window:
     def remedy(self, learned: Learned) -> tuple[str, list[str]]:
         "The rate, and what to lower when training diverges."
         return f"the inner rate {self.lr:g}", ["Window.lr", "Window.length"]
+
+# %% ../nbs/21_choices.ipynb #fd1803a8
+@dataclass(frozen=True)
+class Known:
+    "Training starts at the weights of `network`: the images are made for them."
+
+    known = True
+    count = 1
+
+    def weights(self, network: nn.Module, seed: int) -> Tensor:
+        "Weights (1, P)."
+        return flatten_weights(network)[None]
+
+# %% ../nbs/21_choices.ipynb #b2e0c011
+@dataclass(frozen=True)
+class Random(Choice):
+    """Training starts at fresh weights, `count` of them in an outer step, drawn by `redraw`.
+
+    `draw`: "default" (each layer's own initialisation) or "xavier"."""
+
+    draw: str = asked(one_of, "default", choices=DRAWS)
+    count: int = asked(whole, 1)
+    known = False
+
+    def weights(self, network: nn.Module, seed: int) -> Tensor:
+        "Weights (count, P)."
+        seeds = [stable_seed(seed, i) for i in range(self.count)]
+        return torch.stack([flatten_weights(redraw(network, s, draw=self.draw)) for s in seeds])
+
+# %% ../nbs/21_choices.ipynb #b2e0c014
+def buffers(network: nn.Module) -> dict[str, Tensor]:
+    "All buffers but the running averages of batch norm, which are not used here."
+    return dict(FlatNetwork(network).module.named_buffers())
+
+# %% ../nbs/21_choices.ipynb #b2e0c016
+@dataclass(frozen=True)
+class Pool(Choice):
+    """Training starts at trained networks like `network`, `count` of them in an outer step.
+
+    `fixed`: there is one, and the images are made for it."""
+
+    networks: Sequence[nn.Module]
+    fixed: bool = False
+    count: int = asked(whole, 1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        of_kind("Pool.networks", self.networks, (list, tuple), "pass [network]")
+        for i, network in enumerate(self.networks):
+            check_module(network, f"Pool.networks[{i}]")
+        drawn = len(self.networks) >= max(2, self.count)
+        if not ((len(self.networks), self.count) == (1, 1) if self.fixed else drawn):
+            raise ValueError(f"Pool.networks has {len(self.networks)} networks and Pool.count is "
+                             f"{self.count}, but a fixed start is one, and others are drawn from "
+                             "at least 2, all different: change networks, count or fixed.")
+
+    @property
+    def known(self) -> bool:
+        "Whether there is one start only."
+        return self.fixed
+
+    def check(self, network: nn.Module) -> None:
+        "Raise ValueError unless all networks differ from `network` in their parameters only."
+        shapes, others = [p.shape for p in network.parameters()], buffers(network).values()
+        for i, one in enumerate(self.networks):
+            if ([p.shape for p in one.parameters()] != shapes
+                    or not all(map(torch.equal, buffers(one).values(), others))):
+                raise ValueError(f"Pool.networks[{i}] has parameters of other shapes or other "
+                                 "buffers than network: all must differ in their weights only.")
+
+    def weights(self, network: nn.Module, seed: int) -> Tensor:
+        "Weights (count, P)."
+        g = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(len(self.networks), generator=g)[: self.count].tolist()
+        return torch.stack([flatten_weights(self.networks[i]).cpu() for i in chosen])
+
+# %% ../nbs/21_choices.ipynb #fae6fce4
+def class_centres(data: ImageSet, ipc: int, *, seed: int = 0) -> Tensor:
+    """Centres of k-means among the pixels of each class, uint8 (ipc · classes, C, H, W).
+
+    Class by class; with `ipc` 1, the class means. Raises ValueError for a class of fewer images."""
+    from sklearn.cluster import KMeans  # slow to import, and not always needed
+
+    if ipc > (least := int(data.counts.min())):
+        raise ValueError(f"ipc is {ipc}, but a class has {least} images to take centres of: lower "
+                         "ipc.")
+    of_class = [data.images[data.of_class(c)] for c in range(len(data.classes))]
+    pixels = [images.flatten(1).float().numpy() for images in of_class]
+    options: dict[str, Any] = {"n_init": 1, "random_state": seed}
+    means = [KMeans(ipc, **options).fit(rows).cluster_centers_ for rows in pixels]
+    centres = torch.from_numpy(np.concatenate(means))
+    return centres.round().clamp(0, 255).to(torch.uint8).view(-1, *data.shape)
+
+# %% ../nbs/21_choices.ipynb #b2e0c018
+@dataclass(frozen=True)
+class Pixels:
+    """Learn the images as pixels.
+
+    `begin`: as Gaussian "noise", as random "real" images, as centres of "kmeans" in each class, or
+    as the images of a ConcentratedSet with as many of each class, class by class."""
+
+    begin: str | ConcentratedSet = "noise"
+
+    def __post_init__(self):
+        if not isinstance(self.begin, ConcentratedSet):
+            one_of("Pixels.begin", self.begin, ("noise", "real", "kmeans", "a ConcentratedSet"))
+
+    def first(self, data: ImageSet, ipc: int, parts: int, seed: int) -> Tensor:
+        "Pixels (parts, n, C, H, W) in [-1, 1]; ValueError when they cannot begin so."
+        if self.begin == "noise":
+            mean, std = (s[:, None, None] for s in data.statistics)
+            g = torch.Generator().manual_seed(stable_seed(seed, "bilevel", "images"))
+            per_part = len(data.classes) * ipc // parts
+            noise = torch.randn(parts, per_part, *data.shape, generator=g)
+            return (noise * std + mean).clamp(-1, 1)
+        if isinstance(self.begin, ConcentratedSet):
+            chosen = self.given(data, ipc, self.begin)
+        elif self.begin == "real":
+            chosen = data.images[select_random(data, ipc, seed=seed)]
+        else:
+            chosen = class_centres(data, ipc, seed=seed)
+        return by_part(to_float(chosen), len(data.classes), parts)
+
+    def given(self, data: ImageSet, ipc: int, small: ConcentratedSet) -> Tensor:
+        "The images of `small`; ValueError unless they are like those that will be learned."
+        alike("Pixels.begin", small.images.shape[1:], small.classes, "data", data)
+        wanted = torch.arange(len(data.classes)).repeat_interleave(ipc)
+        if not torch.equal(small.labels, wanted):
+            raise ValueError(f"Pixels.begin has {len(small)} images, but they must be ipc ({ipc}) "
+                             "of each class, class by class: change ipc, or sort it.")
+        return small.images
+
+    def images(self, raw: Tensor, labels: Tensor) -> Tensor:
+        "Pixels in [-1, 1]."
+        return raw
+
+    def pull_back(self, raw: Tensor, labels: Tensor, v: Tensor) -> Tensor:
+        "Gradient in `raw` from that in the images."
+        return v
+
+    def bound(self, raw: Tensor) -> None:
+        "Put the images back into the range of pixels, in place."
+        raw.clamp_(-1, 1)
+
+# %% ../nbs/21_choices.ipynb #82027676
+@dataclass(frozen=True, eq=False)
+class Noise(Choice):
+    """Learn the noise from which `prior` renders the images in `steps` network calls.
+
+    `z`: how it begins, float32 (ipc · classes, *prior.noise_shape), class by class, or Gaussian."""
+
+    prior: Prior
+    z: Tensor | None = None
+    steps: int = asked(whole, 5)
+
+    def __post_init__(self):
+        super().__post_init__()
+        of_kind("Noise.prior", self.prior, Prior, "pass Prior.fit(data), for example")
+        if self.z is not None:
+            of_kind("Noise.z", self.z, Tensor, "pass prior.noise(labels), for example")
+
+    def first(self, data: ImageSet, ipc: int, parts: int, seed: int) -> Tensor:
+        "Noise (N, *noise_shape), part by part; ValueError when none renders images like `data`."
+        alike("Noise.prior", self.prior.rendered_shape, self.prior.classes, "data", data)
+        labels = torch.arange(len(data.classes))
+        if self.z is None:
+            labels = labels.repeat_interleave(ipc // parts).repeat(parts)
+            return self.prior.noise(labels, seed=stable_seed(seed, "bilevel", "noise"))
+        z, wanted = self.z, (ipc * len(labels), *self.prior.noise_shape)
+        if tuple(z.shape) != wanted or z.dtype != torch.float32 or not z.isfinite().all():
+            raise ValueError(f"Noise.z is {z.dtype} of shape {tuple(z.shape)}, but it must be "
+                             f"finite, float32 and of shape {wanted}: pass prior.noise(labels).")
+        return by_part(z, len(labels), parts).flatten(0, 1)
+
+    def chunks(self, *rows: Tensor) -> Iterable[tuple[Tensor, ...]]:
+        "The rows, at most 50 at once."
+        return zip(*(values.split(even_chunk(len(values), 50)) for values in rows))
+
+    @torch.no_grad()
+    def images(self, raw: Tensor, labels: Tensor) -> Tensor:
+        "Pixels (N, C, H, W) in [-1, 1] of the noise `raw` (N, *noise_shape) of classes `labels`."
+        render = self.prior.render
+        return torch.cat([render(z, y, steps=self.steps) for z, y in self.chunks(raw, labels)])
+
+    def pull_back(self, raw: Tensor, labels: Tensor, v: Tensor) -> Tensor:
+        "Gradient in z of Σ v·g(z, labels) + λ R(z): R the penalty of `dsco.nopt`, λ = 0.01."
+        gradients = []
+        for part, y, cotangent in self.chunks(raw.detach(), labels, v):
+            part = part.requires_grad_()
+            total = (self.prior.render(part, y, steps=self.steps) * cotangent).sum()
+            total = total + 0.01 * shell_penalty(part).sum()
+            gradients += torch.autograd.grad(total, part)
+        return torch.cat(gradients)
+
+    def bound(self, raw: Tensor) -> None:
+        "The penalty is enough."
+
+# %% ../nbs/21_choices.ipynb #a8e902d0
+Objective = Callable[[Tensor, Tensor], Tensor]
+
+
+def task_loss(scores: Tensor, labels: Tensor) -> Tensor:
+    "Cross-entropy: the images should teach the task."
+    return F.cross_entropy(scores, labels)
+
+# %% ../nbs/21_choices.ipynb #b2e0c020
+def limit(name: str, value: object) -> float | None:
+    "None, or a number above 1: at 1 or below, a limit by the mean of the past could only fall."
+    return None if value is None else number(name, value, math.nextafter(1, 2))
+
+# %% ../nbs/21_choices.ipynb #b2e0c021
+@dataclass(frozen=True)
+class Outer(Choice):
+    """How the images are learned: `steps` of Adam at the rate `lr`, halved `halvings` times.
+
+    `batch_size`: real images in a step. `clip`: keep the norm of the gradient below so many times
+    (above 1) its running mean, None for never."""
+
+    steps: int = asked(whole, 1000)
+    lr: float = asked(number, 0.01, least=1e-12)
+    halvings: int = asked(whole, 9, least=0)
+    batch_size: int = asked(whole, 1024)
+    clip: float | None = asked(limit, 2.0)
+
+    def rate(self, step: int) -> float:
+        "The rate of Adam at an outer step."
+        return self.lr * 0.5 ** ((self.halvings + 1) * step // self.steps)

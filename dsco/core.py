@@ -336,11 +336,12 @@ def listed(name: str, values: object, each: Callable[[str, object], Any], exampl
     return [each(f"a value of {name}", value) for value in found]
 
 # %% ../nbs/60_core.ipynb #c0de0007
-def one_of(name: str, value: object, choices: Collection[str]) -> None:
-    "Raise ValueError unless `value` is one of the names in `choices`."
+def one_of(name: str, value: object, choices: Collection[str]) -> str:
+    "`value`, if it is one of the names in `choices`; else ValueError."
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} is {shown(value)}, but it must be one of {', '.join(choices)}: "
                          "choose one.")
+    return value
 
 # %% ../nbs/60_core.ipynb #c0de0008
 def of_kind(name: str, value: object, kind: type | tuple[type, ...], mend: str) -> None:

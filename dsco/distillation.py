@@ -7,37 +7,33 @@ from __future__ import annotations
 
 import json
 import math
-import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 import dsco
-from .choices import Known, Learned, Noise, Objective, Outer, Pixels, Pool, Random, Schedule
-from .choices import Window, buffers, by_class, task_loss
-from .sets import ConcentratedSet
-from .core import (cache_folder, check_writable, digest, find_device, first_line, replacing,
-                       shown, stable_seed, whole)
+from .choices import (Known, Learned, Noise, Objective, Outer, Pixels, Pool, Random, Schedule,
+                          Window, buffers, by_class, task_loss)
+from .core import (cache_folder, check_writable, digest, find_device, first_line, of_kind,
+                       run_steps, shown, stable_seed, whole)
 from .data import ImageSet, to_uint8
 from .prior import Prior
+from .sets import ConcentratedSet
 from .training import normalise
 from .unroll import (FlatNetwork, InnerTraining, OuterLoss, adjoint_gradient, check_network,
                          check_objective, flatten_weights, full_single_precision, mean_loss)
 
 # %% auto #0
-__all__ = ['Distillation', 'final_loss', 'finished_set', 'distill']
+__all__ = ['Distillation', 'finished_set', 'distill']
 
 # %% ../nbs/22_distill.ipynb #a9df121a
-DIVERGED = 1e4  # times 1 + the loss at the beginning: no training comes back from there
-
-
-def as_words(value: object) -> object:
+def as_words(value: Any) -> Any:
     "An argument as JSON values: choices by their fields, what is large by its digest."
     if isinstance(value, Prior):
         states = [part.state_dict() for part in (value.network, value.vae) if part is not None]
@@ -45,16 +41,14 @@ def as_words(value: object) -> object:
     if isinstance(value, (ImageSet, ConcentratedSet)):
         return digest(value.images, value.labels, list(value.classes),
                       *getattr(value, "statistics", ()))
-    if isinstance(value, nn.Module):
-        return digest(flatten_weights(value))
-    if isinstance(value, Tensor):
-        return digest(value)
+    if isinstance(value, (nn.Module, Tensor)):
+        return digest(value if isinstance(value, Tensor) else flatten_weights(value))
     if is_dataclass(value):
         entries = {field.name: as_words(getattr(value, field.name)) for field in fields(value)}
         return {"kind": type(value).__name__, **entries}
     return [as_words(part) for part in value] if isinstance(value, (list, tuple)) else value
 
-
+# %% ../nbs/22_distill.ipynb #b3e0c002
 def objective_name(objective: Objective) -> str:
     "How an objective is called in a config."
     if is_dataclass(objective) or not callable(objective):
@@ -63,56 +57,49 @@ def objective_name(objective: Objective) -> str:
         return f"{objective!r} {({k: v for k, v in vars(objective).items() if k[0] != '_'})}"
     return getattr(objective, "__qualname__", None) or repr(objective)
 
-# %% ../nbs/22_distill.ipynb #25f39d03
-class Distillation:
-    "One run: its variables, how to advance them, its state. The arguments are those of `distill`."
+# %% ../nbs/22_distill.ipynb #b3e0c020
+class OuterProblem:
+    """The outer loss as a function of the variables. The arguments are those of `distill`.
+
+    The variables are `raw` (pixels or noise), `raw_rates` and `logits` (None when not learned)."""
 
     def __init__(self, network: nn.Module, data: ImageSet, *, ipc: int,
                  inner: Schedule | Window = Schedule(), start: Known | Random | Pool = Random(),
                  learn: Pixels | Noise = Pixels(), outer: Outer = Outer(),
                  objective: Objective = task_loss, soft_labels: bool = False, seed: int = 0,
                  device: str | torch.device = "cpu"):
-        self.network, self.data, self.ipc, self.inner, self.start = network, data, ipc, inner, start
+        self.network, self.data, self.inner, self.start = network, data, inner, start
         self.learn, self.outer, self.objective, self.seed = learn, outer, objective, seed
-        self.device, self.classes = torch.device(device), len(data.classes)
-        self.net = FlatNetwork(network, self.device)
-        self.learned = self.begin(soft_labels)
-        self.noise = self.begin_noise() if isinstance(learn, Noise) else None
-        self.adam = torch.optim.Adam(self.variables(), lr=outer.lr, betas=(0.5, 0.999))
-        self.step, self.history, self.running_norm, self.seconds = 0, [], 0.0, 0.0
+        self.device, self.net = torch.device(device), FlatNetwork(network, torch.device(device))
+        parts, classes = inner.parts, len(data.classes)
+        labels = torch.arange(classes).repeat_interleave(ipc // parts)
+        own = math.log(9 * max(1, classes - 1)) * F.one_hot(labels, classes).float()
+        self.labels, rates = labels.to(self.device), inner.raw_rates()
+        self.raw = self.variable(learn.first(data, ipc, parts, seed))
+        self.raw_rates = None if rates is None else self.variable(rates)
+        self.logits = self.variable(own.repeat(parts, 1, 1)) if soft_labels else None
         self.arguments = {"ipc": ipc, **{name: as_words(choice) for name, choice in (
             ("inner", inner), ("start", start), ("learn", learn), ("outer", outer))},
             "objective": objective_name(objective), "soft_labels": soft_labels, "seed": seed}
 
-    def begin(self, soft_labels: bool) -> Learned:
-        "The variables before the first outer step; where noise is learned, with black images."
-        parts, labels = self.inner.parts, torch.arange(self.classes)
-        labels = labels.repeat_interleave(self.ipc // parts)
-        if isinstance(self.learn, Noise):
-            images = torch.zeros(parts, len(labels), *self.data.shape)
-        else:
-            images = self.learn.images(self.data, self.ipc, parts, self.seed)
-        own = math.log(9 * max(1, self.classes - 1))
-        logits = own * F.one_hot(labels, self.classes).float().repeat(parts, 1, 1)
-        images, raw_rates, logits = (
-            None if v is None else v.contiguous().to(self.device).requires_grad_()
-            for v in (images, self.inner.raw_rates(), logits if soft_labels else None))
-        labels = labels.to(self.device)
-        return Learned(images, labels, raw_rates, logits, self.data.statistics)
+    def variable(self, values: Tensor) -> Tensor:
+        "A leaf with these values."
+        own = values.detach().clone(memory_format=torch.contiguous_format)
+        return own.to(self.device).requires_grad_()
 
-    def begin_noise(self) -> Tensor:
-        "The noise before the first outer step, one part's images after the other's."
-        z = self.learn.begin(self.all_labels(), self.classes, self.inner.parts, self.seed)
-        return z.detach().clone().to(self.device).requires_grad_()
+    def variables(self) -> list[Tensor]:
+        "What the outer optimiser moves."
+        return [v for v in (self.raw, self.raw_rates, self.logits) if v is not None]
 
     def all_labels(self) -> Tensor:
         "Labels (N,) of the images of all parts, one part after the other."
-        return self.learned.labels.repeat(len(self.learned.images))
+        return self.labels.repeat(self.inner.parts)
 
-    def variables(self) -> list[Tensor]:
-        "What the outer optimiser moves: images, or the noise of them; rates; label logits."
-        images, *others = self.learned.variables()
-        return [images if self.noise is None else self.noise, *others]
+    def learned(self) -> Learned:
+        "What the inner training sees at present: noise is rendered."
+        images = self.learn.images(self.raw, self.all_labels())
+        images = images.view(self.inner.parts, -1, *self.data.shape).detach().requires_grad_()
+        return Learned(images, self.labels, self.raw_rates, self.logits, self.data.statistics)
 
     def address(self, what: str, step: int | str) -> int:
         "The seed of one draw."
@@ -131,73 +118,17 @@ class Distillation:
         y = self.data.labels[index].to(self.device)
         return lambda theta: mean_loss(self.net(theta, x), y, self.objective)
 
-    def render(self) -> None:
-        "Put the images of the present noise, where there is one, into `learned`."
-        if self.noise is not None:
-            images = self.learn.images(self.noise, self.all_labels())
-            self.learned.images = images.view_as(self.learned.images).requires_grad_()
-
     def gradient(self, step: int) -> tuple[float, list[Tensor]]:
         "Outer loss and its gradient in `variables()`."
-        self.render()
-        seed = self.address("course", step)
-        training, *begin = self.inner.unrolled(self.net, self.learned, self.starts(step), seed)
-        loss, found = adjoint_gradient(self.net, training, *begin, self.outer_loss(step))
+        learned, seed = self.learned(), self.address("course", step)
+        training, theta, state = self.inner.unrolled(self.net, learned, self.starts(step), seed)
+        loss, found = adjoint_gradient(self.net, training, theta, state, self.outer_loss(step))
         linked = [(leaf, v) for leaf, v in zip(training.leaves, found) if leaf.requires_grad]
         leaves, cotangents = zip(*linked)
-        images, *others = torch.autograd.grad(leaves, self.learned.variables(), cotangents)
-        if self.noise is not None:
-            images = self.learn.pull_back(self.noise, self.all_labels(), images.flatten(0, 1))
-        return loss.item(), [images, *others]
-
-    def advance(self) -> float:
-        "One outer step; returns the loss before it."
-        began = time.perf_counter()
-        with full_single_precision():
-            loss, gradients = self.gradient(self.step)
-        norm = torch.cat([g.flatten() for g in gradients]).norm().item()
-        self.check_finite(loss, norm)
-        share = self.clipped_share(norm)
-        for variable, g in zip(self.variables(), gradients):
-            variable.grad = share * g
-        self.adam.param_groups[0]["lr"] = self.outer.rate(self.step)
-        self.adam.step()
-        self.bound()
-        self.history.append((loss, norm))
-        self.step += 1
-        self.seconds += time.perf_counter() - began
-        return loss
-
-    @torch.no_grad()
-    def bound(self) -> None:
-        "Put images that are learned as pixels back into the range of pixels."
-        if self.noise is None:
-            self.learned.images.clamp_(-1, 1)
-
-    def clipped_share(self, norm: float) -> float:
-        "Factor that keeps the gradient's norm below `clip` times the mean of the earlier ones."
-        clip, running = self.outer.clip, self.running_norm
-        limit = clip * running if clip and running else math.inf
-        share = min(1.0, limit / max(norm, 1e-30))
-        self.running_norm = 0.9 * running + 0.1 * share * norm if running else norm
-        return share
-
-    def check_finite(self, loss: float, norm: float) -> None:
-        "Raise FloatingPointError unless both are numbers and the loss is within bounds."
-        if not self.within_bounds(loss) or not math.isfinite(norm):
-            raise FloatingPointError(f"outer step {self.step} has loss {loss:g} and gradient norm "
-                                     f"{norm:g} with {self.remedy()}.")
-
-    def within_bounds(self, loss: float) -> bool:
-        "Whether a loss is a number, and not absurdly far above the first one."
-        first = abs(self.history[0][0]) if self.history else math.inf
-        return math.isfinite(loss) and abs(loss) <= DIVERGED * (1 + first)
-
-    def remedy(self) -> str:
-        "The inner rates, and what to lower; before the first step the outer rate has done nothing."
-        rates, lower = self.inner.remedy(self.learned)
-        lower = [f"Outer.lr ({self.outer.lr:g})"] * (self.step > 0) + lower
-        return f"{rates}: lower {' or '.join(lower)}"
+        v, *others = torch.autograd.grad(leaves, learned.variables(), cotangents)
+        v = v.view(-1, *self.data.shape)
+        v = self.learn.pull_back(self.raw, self.all_labels(), v).view_as(self.raw)
+        return loss.item(), [v, *others]
 
     def identity(self) -> dict[str, object]:
         "What decides the result: a saved state may only be resumed by a run that agrees."
@@ -207,14 +138,61 @@ class Distillation:
         return {**self.arguments, "data": as_words(self.data), "network": network,
                 "dsco": dsco.__version__}
 
-    def state_dict(self) -> dict:
+# %% ../nbs/22_distill.ipynb #25f39d03
+class Distillation(OuterProblem):
+    "One run of Adam on the outer problem: how it is advanced, and its state."
+
+    def __init__(self, network: nn.Module, data: ImageSet, **choices: Any):
+        super().__init__(network, data, **choices)
+        self.adam = torch.optim.Adam(self.variables(), lr=self.outer.lr, betas=(0.5, 0.999))
+        self.step, self.history, self.running_norm, self.seconds = 0, [], 0.0, 0.0
+
+    def advance(self) -> dict[str, str]:
+        "One outer step; returns what a progress bar shows."
+        with full_single_precision():
+            loss, gradients = self.gradient(self.step)
+        norm = torch.cat([g.flatten() for g in gradients]).norm().item()
+        if not self.sound(loss) or not math.isfinite(norm):
+            raise FloatingPointError(f"outer step {self.step} has loss {loss:g} and gradient norm "
+                                     f"{norm:g} with {self.remedy()}.")
+        share = self.clipped_share(norm)
+        for variable, g in zip(self.variables(), gradients):
+            variable.grad = share * g
+        self.adam.param_groups[0]["lr"] = self.outer.rate(self.step)
+        self.adam.step()
+        with torch.no_grad():
+            self.learn.bound(self.raw)
+        self.history.append((loss, norm))
+        self.step += 1
+        return {"loss": f"{loss:.3g}"}
+
+    def clipped_share(self, norm: float) -> float:
+        "Factor that keeps the gradient's norm below `clip` times the mean of the earlier ones."
+        clip, running = self.outer.clip, self.running_norm
+        limit = clip * running if clip and running else math.inf
+        share = min(1.0, limit / max(norm, 1e-30))
+        self.running_norm = 0.9 * running + 0.1 * share * norm if running else norm
+        return share
+
+    def sound(self, loss: float) -> bool:
+        "Whether a loss is a number, and not so far above the first that no way leads back."
+        first = abs(self.history[0][0]) if self.history else math.inf
+        return math.isfinite(loss) and abs(loss) <= 1e4 * (1 + first)
+
+    def remedy(self) -> str:
+        "The inner rates, and what to lower; before the first step the outer rate has done nothing."
+        rates, lower = self.inner.remedy(self.learned())
+        lower = [f"Outer.lr ({self.outer.lr:g})"] * (self.step > 0) + lower
+        return f"{rates}: lower {' or '.join(lower)}"
+
+    def state_dict(self) -> dict[str, Any]:
         "All that `load_state_dict` needs to go on to the same result."
         return {"identity": self.identity(), "variables": [v.detach() for v in self.variables()],
                 "adam": self.adam.state_dict(), "step": self.step, "history": self.history,
                 "running_norm": self.running_norm, "seconds": self.seconds}
 
     @torch.no_grad()
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         "Go on from a state; raises ValueError when it belongs to another run."
         mine, other = self.identity(), state["identity"]
         if apart := [name for name in mine if other.get(name) != mine[name]]:
@@ -228,16 +206,16 @@ class Distillation:
 # %% ../nbs/22_distill.ipynb #36fdd529
 def thin_history(history: Sequence[tuple[float, float]], rows: int = 200) -> list[list[float]]:
     "[last outer step, mean loss, mean gradient norm] of at most `rows` equal parts of a run."
-    size = max(1, math.ceil(len(history) / rows))
-    starts = range(0, len(history), size)
-    means = [[sum(column) / len(column) for column in zip(*history[i : i + size])] for i in starts]
-    ends = [min(i + size, len(history)) for i in starts]
-    return [[end, *(round(mean, 5) for mean in row)] for end, row in zip(ends, means)]
+    size, thin = max(1, math.ceil(len(history) / rows)), []
+    for i in range(0, len(history), size):
+        part = history[i : i + size]
+        thin.append([i + len(part), *(round(sum(c) / len(part), 5) for c in zip(*part))])
+    return thin
 
-
+# %% ../nbs/22_distill.ipynb #b3e0c004
 def schedule_config(images: Tensor, steps: int, rates: Sequence[float],
                     statistics: tuple[Tensor, Tensor], *, learned: bool,
-                    start_weights: str | None = None) -> dict:
+                    start_weights: str | None = None) -> dict[str, Any]:
     """The entry `schedule` of a config: rates in the order of use, and what normalises the images.
 
     Step s takes the s-th of `steps` equal parts of each class of `images`, class by class."""
@@ -247,7 +225,7 @@ def schedule_config(images: Tensor, steps: int, rates: Sequence[float],
             "start_weights": start_weights}
 
 
-def training_words(schedule: dict | None) -> str:
+def training_words(schedule: dict[str, Any] | None) -> str:
     "How a distilled set is to be trained on, for the card of the saved set."
     if schedule is None:
         return "ordinary training (dsco.evaluate)"
@@ -256,24 +234,6 @@ def training_words(schedule: dict | None) -> str:
     kind = "learned" if schedule["learned"] else "constant"
     return (f"its own schedule (dsco.train_with_schedule): {schedule['steps']} GD steps, "
             f"{schedule['epochs']} times, {kind} rates {min(rates):.3g} to {max(rates):.3g}{known}")
-
-
-def method_name(run: Distillation) -> str:
-    "Name in result tables."
-    kind = "window" if isinstance(run.inner, Window) else "fixed" if run.start.known else "random"
-    return f"bilevel_{kind}" + ("_noise" if isinstance(run.learn, Noise) else "")
-
-
-def check_end(run: Distillation, config: dict) -> None:
-    "Raise FloatingPointError, or warn, when the training that the images are for diverges."
-    if run.within_bounds(config["loss"]):
-        return
-    said = (f"the training that the images are for ends with loss {config['loss']:g} after outer "
-            f"step {run.step}, with {run.remedy()}.")
-    if "schedule" in config:
-        raise FloatingPointError(said)
-    warnings.warn(said, stacklevel=4)  # the windows were sound: a shorter training may still do
-    config["loss"] = config["loss"] if math.isfinite(config["loss"]) else None
 
 # %% ../nbs/22_distill.ipynb #d7b2a535
 @torch.no_grad()
@@ -287,60 +247,52 @@ def final_loss(run: Distillation, learned: Learned) -> float:
         return run.outer_loss("report")(theta).item()
 
 
+def method_name(run: Distillation) -> str:
+    "Name in result tables."
+    kind = "window" if isinstance(run.inner, Window) else "fixed" if run.start.known else "random"
+    return f"bilevel_{kind}" + ("_noise" if isinstance(run.learn, Noise) else "")
+
+# %% ../nbs/22_distill.ipynb #b3e0c007
 def finished_set(run: Distillation) -> ConcentratedSet:
-    "The result of a run as a set."
-    run.render()
-    learned = run.learned.detached()
-    parts = len(learned.images)
-    images = by_class(to_uint8(learned.images), run.classes).cpu()
-    labels = by_class(learned.labels.expand(parts, -1), run.classes).cpu()
+    """The result of a run as a set.
+
+    FloatingPointError when the schedule of its images diverges; a warning when that is ordinary
+    training: its windows were sound, so a shorter one may still do."""
+    learned = run.learned().detached()
+    parts, classes, loss = len(learned.images), len(run.data.classes), final_loss(run, learned)
+    images = by_class(to_uint8(learned.images), classes).cpu()
+    labels = by_class(learned.labels.expand(parts, -1), classes).cpu()
+    soft = None if run.logits is None else by_class(learned.y(), classes).cpu()
     config = {"method": method_name(run), **run.arguments, "network": type(run.network).__name__,
-              "data": as_words(run.data), "loss": final_loss(run, learned),
+              "data": as_words(run.data), "loss": loss if math.isfinite(loss) else None,
               "history": thin_history(run.history), "seconds": round(run.seconds, 1),
               "dsco": dsco.__version__, "torch": torch.__version__, "device": str(run.device)}
     if isinstance(run.learn, Noise):
         config["prior"] = run.learn.prior.record
-    if learned.raw_rates is not None:
+    if run.raw_rates is not None:
         start = digest(run.starts("report")[0]) if run.start.known else None
-        rates = F.softplus(learned.raw_rates).tolist()
-        config["schedule"] = schedule_config(images, parts, rates, run.data.statistics,
-                                             learned=True, start_weights=start)
+        config["schedule"] = schedule_config(images, parts, learned.rates().tolist(),
+                                             run.data.statistics, learned=True, start_weights=start)
     config["training"] = training_words(config.get("schedule"))
-    check_end(run, config)
-    soft = None
-    if learned.logits is not None:
-        soft = by_class(learned.logits.softmax(-1), run.classes).cpu()
+    if not run.sound(loss):
+        said = (f"the training that the images are for ends with loss {loss:g} after outer step "
+                f"{run.step}, with {run.remedy()}.")
+        if "schedule" in config:
+            raise FloatingPointError(said)
+        warnings.warn(said, stacklevel=3)
     # Through JSON, so that a set and its saved copy have the same config: lists and no tuples.
     config = json.loads(json.dumps(config))
     return ConcentratedSet(images, labels, run.data.classes, soft_labels=soft, config=config)
 
 # %% ../nbs/22_distill.ipynb #e159d2e1
-def check_kinds(**arguments: tuple) -> None:
-    "Raise TypeError for an argument (value, *kinds) that is of none of these kinds."
-    for name, (value, *kinds) in arguments.items():
-        if not isinstance(value, tuple(kinds)):
-            wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise TypeError(f"{name} is {shown(value)}, but it must be a {wanted}: pass "
-                            f"{name}={kinds[0].__name__}(), for example.")
+def check_every_class(name: str, images: ImageSet) -> None:
+    "Raise TypeError or ValueError unless there is an image of every class."
+    of_kind(name, images, ImageSet, "pass data.train or data.test, for example")
+    if not images.counts.all():
+        raise ValueError(f"{name} has no image of class {images.classes[images.counts.argmin()]!r}: "
+                         f"add some, or leave the class out of {name}.classes.")
 
-
-def check_data(data: ImageSet, ipc: int, inner: Schedule | Window) -> None:
-    "Raise TypeError or ValueError unless there are images of two classes to learn from."
-    if not isinstance(data, ImageSet):
-        raise TypeError(f"data is a {type(data).__name__}, but it must be an ImageSet: pass "
-                        "load_data(...).train, for example.")
-    if len(data.classes) < 2:
-        raise ValueError(f"data has the one class {data.classes[0]!r}, but there must be two to "
-                         "tell apart: add the images of another.")
-    for name, count in zip(data.classes, data.counts.tolist()):
-        if not count:
-            raise ValueError(f"data has no image of class {name!r}, but images of every class are "
-                             "learned: add some, or leave the class out of data.classes.")
-    if ipc % inner.parts:
-        raise ValueError(f"ipc is {ipc}, but the images of a class must be shared equally among "
-                         f"the steps ({inner.parts}): make ipc a multiple of steps.")
-
-
+# %% ../nbs/22_distill.ipynb #b3e0c009
 def try_step(run: Distillation) -> None:
     "Raise ValueError unless an inner step on blank images can be differentiated from all starts."
     theta, device = run.starts(0), run.device
@@ -355,57 +307,34 @@ def try_step(run: Distillation) -> None:
             raise ValueError(f"network {problem.format(first_line(error))}.") from error
 
 # %% ../nbs/22_distill.ipynb #fe3ca1f4
-def run_steps(state: Distillation, total: int, *, file: Path | None = None, save_every: float = 60,
-              desc: str = "", progress: bool = True) -> None:
-    """Advance `state` to step `total`, saving it every `save_every` seconds; go on from `file`.
-
-    `state` has step, advance(), state_dict() and load_state_dict()."""
-    if file is not None and file.is_file():
-        resume(state, file)
-    saved = time.perf_counter()
-    with tqdm(total=total, initial=state.step, desc=desc, unit="step", disable=not progress,
-              leave=False) as bar:
-        while state.step < total:
-            state.advance()
-            bar.update()
-            late = time.perf_counter() - saved > save_every
-            if file is not None and (late or state.step == total):
-                file.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(file) as temporary:
-                    torch.save(state.state_dict(), temporary)
-                saved = time.perf_counter()
-
-
-def resume(state: Distillation, file: Path) -> None:
-    "Read a saved state; raises ValueError when it is none, or belongs to another run."
-    try:
-        values = torch.load(file, map_location=state.device, weights_only=True)
-        state.load_state_dict(values)
-    except Exception as error:  # whatever torch makes of a file of another kind
-        said = str(error) if str(error).startswith("it holds") else "it is no saved state"
-        raise ValueError(f"file is {str(file)!r}, but {said}: name another file, or delete "
-                         "it.") from error
-
-
 def state_file(run: Distillation, file: str | Path | None) -> Path | None:
     "Where the state is kept; raises TypeError, ValueError or OSError where it cannot be."
     if file is None:
         return None
-    if not isinstance(file, (str, Path)):
-        raise TypeError(f"file is a {type(file).__name__}, but it must be a path, or 'auto' for "
-                        "the user's cache: pass 'state.pt', for example.")
+    of_kind("file", file, (str, Path), "pass a path, or 'auto' for the user's cache")
     name = objective_name(run.objective)
     if "<lambda>" in name or " at 0x" in name:
         raise ValueError(f"objective is {name}, but a run that is kept in file needs one that can "
                          "be recognised: make it a function with a name.")
     if file == "auto":
         address = digest(run.identity(), str(run.device), torch.__version__)
-        file = cache_folder("distillations", f"{address}.pt")
-    elif Path(file).is_dir():
-        raise ValueError(f"file is {str(file)!r}, which is a folder: name a file in it, for "
-                         f"example {str(Path(file, 'state.pt'))!r}.")
-    check_writable(Path(file).parent)
-    return Path(file)
+        place = cache_folder("distillations", f"{address}.pt")
+    elif (place := Path(file)).is_dir():
+        raise ValueError(f"file is {str(file)!r}, which is a folder: name a file in it.")
+    elif place.is_file():
+        resume(run, place)
+    check_writable(place.parent)
+    return place
+
+
+def resume(run: Distillation, file: Path) -> None:
+    "Go on from a file that was named; ValueError when it is no state, or that of another run."
+    try:
+        run.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    except Exception as error:  # whatever torch makes of a file of another kind
+        said = str(error) if str(error).startswith("it holds") else "it is no saved state"
+        raise ValueError(f"file is {str(file)!r}, but {said}: name another file, or delete "
+                         "it.") from error
 
 # %% ../nbs/22_distill.ipynb #2e973bf5
 def distill(network: nn.Module, data: ImageSet, *, ipc: int, inner: Schedule | Window = Schedule(),
@@ -430,11 +359,19 @@ def distill(network: nn.Module, data: ImageSet, *, ipc: int, inner: Schedule | W
     Returns uint8 images (ipc · classes, C, H, W), class by class; a learned schedule is in the
     config, for `train_with_schedule`. Raises TypeError or ValueError, naming the argument, before
     any work, and FloatingPointError when training diverges."""
-    check_kinds(inner=(inner, Schedule, Window), start=(start, Random, Known, Pool),
-                learn=(learn, Pixels, Noise), outer=(outer, Outer), soft_labels=(soft_labels, bool))
+    for name, value, *kinds in (("inner", inner, Schedule, Window), ("outer", outer, Outer),
+                                ("start", start, Random, Known, Pool),
+                                ("learn", learn, Pixels, Noise)):
+        of_kind(name, value, tuple(kinds), f"pass {kinds[0].__name__}(), for example")
+    of_kind("soft_labels", soft_labels, bool, "pass True or False")
     ipc, seed, device = whole("ipc", ipc), whole("seed", seed, 0), find_device(device)
-    check_data(data, ipc, inner)
-    learn.check(data, ipc, device)
+    check_every_class("data", data)
+    if len(data.classes) < 2:
+        raise ValueError(f"data has the one class {data.classes[0]!r}, but there must be two to "
+                         "tell apart: add the images of another.")
+    if ipc % inner.parts:
+        raise ValueError(f"ipc is {ipc}, but the images of a class must be shared equally among "
+                         f"the steps ({inner.parts}): make ipc a multiple of steps.")
     check_network(network, data.shape, len(data.classes), device)
     if isinstance(start, Pool):
         start.check(network)

@@ -9,67 +9,60 @@ import copy
 import time
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .choices import by_part
-from .core import alike, digest, number, whole
-from .sets import ConcentratedSet
+from .core import alike, digest, number, of_kind, whole
 from .data import ImageSet
 from .distillation import schedule_config, training_words
+from .sets import ConcentratedSet
 from .training import Evaluation, accuracy, normalise
-from .unroll import (FlatNetwork, InnerTraining, check_network, flatten_weights,
+from .unroll import (FlatNetwork, InnerTraining, check_module, check_network, flatten_weights,
                          full_single_precision, load_weights, train_weights)
 
 # %% auto #0
-__all__ = ['train_with_schedule', 'measure_running_averages', 'evaluate_with_schedule', 'with_schedule']
+__all__ = ['train_with_schedule', 'evaluate_with_schedule', 'with_schedule']
 
 # %% ../nbs/23_random_windows.ipynb #8eb2f206
-def is_sound(schedule: dict, channels: int) -> bool:
+def is_sound(schedule: dict[str, Any], channels: int) -> bool:
     "Whether a schedule has all its entries, one rate a step, and statistics of so many channels."
     try:
-        values = (torch.tensor(schedule[name]).double() for name in ("rates", "mean", "std"))
+        values = [torch.tensor(schedule[name]).double() for name in ("rates", "mean", "std")]
         rates, mean, std = values
         steps, epochs, _ = (schedule[name] for name in ("steps", "epochs", "start_weights"))
-        counted = min(steps, epochs) >= 1 and rates.shape == (steps * epochs,)
-        finite = all(bool(values.isfinite().all()) for values in (rates, mean, std))
-        return (counted and finite and mean.shape == std.shape == (channels,)
-                and bool((rates >= 0).all() and (std > 0).all()))
+        shapes = rates.shape == (steps * epochs,) and mean.shape == std.shape == (channels,)
+        finite = bool(torch.cat(values).isfinite().all())
+        return min(steps, epochs) >= 1 and shapes and finite and bool(min(rates) >= 0 < min(std))
     except (KeyError, TypeError, ValueError, RuntimeError):
         return False
 
-
-def schedule_of(small: ConcentratedSet) -> dict:
-    """The schedule in the config of `small`.
-
-    Raises TypeError for what is no set, ValueError when there is none or the set is not as made."""
-    if not isinstance(small, ConcentratedSet):
-        raise TypeError(f"small is a {type(small).__name__}, but it must be a ConcentratedSet: "
-                        "pass the result of distill or with_schedule.")
+# %% ../nbs/23_random_windows.ipynb #b4e0c002
+def schedule_of(small: ConcentratedSet) -> dict[str, Any]:
+    "The schedule of `small`; TypeError or ValueError when there is none, or not for these images."
+    of_kind("small", small, ConcentratedSet, "pass the result of distill or with_schedule")
     schedule = small.config.get("schedule")
     if not schedule:
         raise ValueError(f"small was made by {small.config.get('method', 'an unknown method')} and "
-                         "has no schedule: train on it with evaluate, or give it one by "
-                         "with_schedule.")
+                         "has no schedule: train on it with evaluate, or see with_schedule.")
     if not is_sound(schedule, small.images.shape[1]):
         raise ValueError("small has a damaged schedule, in which each step must have a rate and "
-                         "each channel a mean and a std above 0: load the set anew, or give it one "
-                         "by with_schedule.")
+                         "each channel a mean and a std above 0: load the set anew.")
     in_order = torch.equal(small.labels, small.labels.sort().values)
     if digest(small.images) != schedule.get("pixels") or not in_order:
         raise ValueError(f"small has {len(small)} images that are not those of its schedule, or in "
-                         "another order: use the whole set as it was made, or give it a schedule "
-                         "by with_schedule.")
+                         "another order: use the whole set as it was made, or see with_schedule.")
     return schedule
 
 
-def statistics_of(schedule: dict) -> tuple[Tensor, Tensor]:
+def statistics_of(schedule: dict[str, Any]) -> tuple[Tensor, Tensor]:
     "Mean and deviation of the pixels that a schedule was learned with."
     return torch.tensor(schedule["mean"]), torch.tensor(schedule["std"])
 
-
+# %% ../nbs/23_random_windows.ipynb #b4e0c004
 def scheduled_training(small: ConcentratedSet, device: torch.device | str) -> InnerTraining:
     "The inner training that the schedule of `small` describes, on its 8-bit images."
     schedule, classes = schedule_of(small), len(small.classes)
@@ -79,30 +72,25 @@ def scheduled_training(small: ConcentratedSet, device: torch.device | str) -> In
     rates = torch.tensor(schedule["rates"], device=device)
     return InnerTraining(x, y, rates, list(range(schedule["steps"])) * schedule["epochs"])
 
+# %% ../nbs/23_random_windows.ipynb #b4e0c006
+@torch.no_grad()
+def measure_running_averages(network: nn.Module, x: Tensor) -> nn.Module:
+    """Set the running statistics of every batch or instance norm layer to those of the batch `x`.
 
-def check_pair(name: str, images: ImageSet, small: ConcentratedSet) -> None:
-    "Raise TypeError or ValueError unless `images` has the shape and the classes of `small`."
-    if not isinstance(images, ImageSet):
-        raise TypeError(f"{name} is a {type(images).__name__}, but it must be an ImageSet: pass "
-                        "data.train or data.test.")
-    alike(name, images.shape, images.classes, "small", small)
-
-
-def check_same(networks: Sequence[nn.Module]) -> None:
-    "Raise TypeError or ValueError unless there are networks, all of one architecture."
-    if isinstance(networks, nn.Module) or not isinstance(networks, Sequence) or not networks:
-        raise TypeError(f"networks is a {type(networks).__name__}, but it must be a list of one or "
-                        "more networks: pass [network].")
-    first = networks[0]
-    for i, network in enumerate(networks):
-        if not isinstance(network, nn.Module):
-            raise TypeError(f"networks[{i}] is a {type(network).__name__}, but it must be a torch "
-                            "module: try build_network('lenet', (1, 28, 28), 10).")
-        sizes, wanted = ([p.shape for p in one.parameters()] for one in (network, first))
-        if type(network) is not type(first) or sizes != wanted:
-            raise ValueError(f"networks[{i}] is another architecture ({type(network).__name__}) "
-                             f"than networks[0] ({type(first).__name__}), or has other sizes: "
-                             "evaluate each architecture by itself.")
+    Returns `network` in evaluation mode."""
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
+    layers = [m for m in norms if m.track_running_stats]
+    usual = [layer.momentum for layer in layers]
+    network.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = 1.0  # all of the present batch, nothing of earlier ones
+        layer.train()
+    if layers:
+        network(x)
+    for layer, value in zip(layers, usual):
+        layer.momentum = value
+    return network.eval()
 
 # %% ../nbs/23_random_windows.ipynb #7793a6e9
 def train_with_schedule(network: nn.Module, small: ConcentratedSet) -> nn.Module:
@@ -128,25 +116,23 @@ def train_with_schedule(network: nn.Module, small: ConcentratedSet) -> nn.Module
     trained = load_weights(copy.deepcopy(network), theta)
     return measure_running_averages(trained, torch.cat(training.x))
 
+# %% ../nbs/23_random_windows.ipynb #b4e0c009
+def check_pair(name: str, images: ImageSet, small: ConcentratedSet) -> None:
+    "Raise TypeError or ValueError unless `images` has the shape and the classes of `small`."
+    of_kind(name, images, ImageSet, "pass data.train or data.test")
+    alike(name, images.shape, images.classes, "small", small)
 
-@torch.no_grad()
-def measure_running_averages(network: nn.Module, x: Tensor) -> nn.Module:
-    """Set the running statistics of every batch or instance norm layer to those of the batch `x`.
 
-    Returns `network` in evaluation mode."""
-    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._NormBase)]
-    layers = [m for m in norms if m.track_running_stats]
-    usual = [layer.momentum for layer in layers]
-    network.eval()
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = 1.0  # all of the present batch, nothing of earlier ones
-        layer.train()
-    if layers:
-        network(x)
-    for layer, value in zip(layers, usual):
-        layer.momentum = value
-    return network.eval()
+def check_same(networks: Sequence[nn.Module], small: ConcentratedSet) -> None:
+    "Raise TypeError or ValueError unless these are networks of one architecture, for `small`."
+    of_kind("networks", networks, (list, tuple), "pass [network]")
+    for i, network in enumerate(networks):
+        check_module(network, f"networks[{i}]")
+        kinds = [(type(one), [p.shape for p in one.parameters()]) for one in (network, networks[0])]
+        if kinds[0] != kinds[1]:
+            raise ValueError(f"networks[{i}] is a {type(network).__name__} unlike networks[0], but "
+                             "one evaluation is for one architecture: evaluate each by itself.")
+        check_network(network, tuple(small.images.shape[1:]), len(small.classes))
 
 # %% ../nbs/23_random_windows.ipynb #79300507
 def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Sequence[nn.Module], *,
@@ -157,10 +143,7 @@ def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Seq
     a schedule, for other images than those of `test`, and for networks of several architectures."""
     schedule = schedule_of(small)
     check_pair("test", test, small)
-    check_same(networks)
-    shape, classes = test.shape, len(test.classes)
-    for network in networks:
-        check_network(network, shape, classes)
+    check_same(networks, small)
     accuracies, seconds = [], []
     for network in tqdm(networks, desc="train with schedule", unit="network", leave=False,
                         disable=not progress or len(networks) < 4):
@@ -174,7 +157,7 @@ def evaluate_with_schedule(small: ConcentratedSet, test: ImageSet, networks: Seq
     return Evaluation(accuracies, f"{kind} schedule of {steps}", type(networks[0]).__name__.lower(),
                       steps, "steps", labels, list(range(len(seconds))), seconds)
 
-
+# %% ../nbs/23_random_windows.ipynb #b4e0c012
 def with_schedule(small: ConcentratedSet, data: ImageSet, *, rate: float, steps: int = 1,
                   epochs: int = 1) -> ConcentratedSet:
     """`small` with a schedule of one constant `rate`, normalised like `data`.
@@ -182,9 +165,7 @@ def with_schedule(small: ConcentratedSet, data: ImageSet, *, rate: float, steps:
     So a baseline is trained like a distilled set. `steps`: in how many equal parts the images are
     taken, one after the other, `epochs` times. Raises TypeError or ValueError for data of other
     images or classes, and for a class whose images `steps` does not divide."""
-    if not isinstance(small, ConcentratedSet):
-        raise TypeError(f"small is a {type(small).__name__}, but it must be a ConcentratedSet: "
-                        "make one by ConcentratedSet.from_selection, for example.")
+    of_kind("small", small, ConcentratedSet, "try ConcentratedSet.from_selection, for example")
     check_pair("data", data, small)
     steps, epochs = whole("steps", steps), whole("epochs", epochs)
     rate = number("rate", rate, 1e-12)

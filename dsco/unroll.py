@@ -8,34 +8,28 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .core import first_line, one_of, shown, whole
+from .core import first_line, of_kind, one_of, shown, whole
 
 # %% auto #0
-__all__ = ['DRAWS', 'State', 'RULES', 'OuterLoss', 'GRADIENTS', 'FlatNetwork', 'flatten_weights', 'load_weights', 'reset_weights',
-           'xavier_weights', 'redraw', 'descent', 'momentum', 'adam', 'InnerTraining', 'first_state', 'mean_loss',
-           'step_gradient', 'train_weights', 'unroll_gradient', 'CheckpointedStep', 'checkpoint_gradient',
-           'pull_back_rule', 'adjoint_gradient']
+__all__ = ['RULES', 'GRADIENTS', 'FlatNetwork', 'flatten_weights', 'load_weights', 'redraw', 'InnerTraining', 'train_weights',
+           'adjoint_gradient']
 
 # %% ../nbs/20_bilevel.ipynb #e0cc390f
-def check_module(network: object, name: str = "network") -> None:
-    "Raise TypeError or ValueError unless `network` is a module with sound parameters."
-    if not isinstance(network, nn.Module) or not any(True for _ in network.parameters()):
-        raise TypeError(f"{name} is a {type(network).__name__}, but it must be a torch module with "
-                        "parameters: try build_network('lenet', (1, 28, 28), 10).")
-    for part, p in network.named_parameters():
-        if isinstance(p, nn.parameter.UninitializedParameter):
-            raise ValueError(f"{name} has a parameter without a shape ({part}): call it once on "
-                             "images like those it is for.")
-        if not p.isfinite().all():
+def check_module(network: nn.Module, name: str = "network") -> None:
+    "Raise TypeError or ValueError unless `network` is a module of finite values."
+    of_kind(name, network, nn.Module, "try build_network('lenet', (1, 28, 28), 10)")
+    for part, values in network.named_parameters():
+        if not values.isfinite().all():
             raise ValueError(f"{name} has values in {part} that are not finite, so that no "
                              "training can begin there: build it anew.")
 
-
+# %% ../nbs/20_bilevel.ipynb #b1e0c001
 def full_single_precision():
     "A context in which a GPU convolves in full single precision: TF32 keeps three digits only."
     cudnn = torch.backends.cudnn
@@ -71,21 +65,19 @@ class FlatNetwork:
             return self.single(theta[0], x)[None]
         return torch.vmap(self.single, in_dims=(0, None))(theta, x)
 
-
+# %% ../nbs/20_bilevel.ipynb #b1e0c003
 def flatten_weights(network: nn.Module) -> Tensor:
     "All parameters of a network as one vector (P,), in the order of `named_parameters`."
     return torch.cat([p.detach().flatten() for p in network.parameters()])
 
-
+# %% ../nbs/20_bilevel.ipynb #b1e0c004
 def load_weights(network: nn.Module, theta: Tensor) -> nn.Module:
     """Write the vector `theta` (P,) into the parameters of `network`, in place.
 
     Raises TypeError or ValueError, before anything is written, for other weights."""
     check_module(network)
+    of_kind("theta", theta, Tensor, "pass flatten_weights(other), for example")
     own = flatten_weights(network)
-    if not isinstance(theta, Tensor):
-        raise TypeError(f"theta is a {type(theta).__name__}, but it must be a tensor: pass "
-                        "flatten_weights(other), for example.")
     if theta.shape != own.shape or theta.dtype != own.dtype:
         raise ValueError(f"theta has shape {tuple(theta.shape)} and {theta.dtype}, but network has "
                          f"{len(own)} parameters of {own.dtype}: pass those of a network like it.")
@@ -94,27 +86,25 @@ def load_weights(network: nn.Module, theta: Tensor) -> nn.Module:
 
 # %% ../nbs/20_bilevel.ipynb #43150525
 @torch.no_grad()
-def check_network(network: nn.Module, shape: tuple[int, int, int], classes: int,
+def check_network(network: nn.Module, shape: tuple[int, ...], classes: int,
                   device: torch.device | str | None = None) -> None:
     "Raise TypeError or ValueError unless `network` gives images (C, H, W) one score a class."
     check_module(network)
-    device = next(network.parameters()).device if device is None else device
+    x = torch.zeros(2, *shape, device=device or next(network.parameters()).device)
     try:
-        scores = FlatNetwork(network, device).module(torch.zeros(2, *shape, device=device))
+        scores = FlatNetwork(network, x.device).module(x)
     except RuntimeError as error:
         raise ValueError(f"network does not take images of {shape} ({first_line(error)}): build it "
                          "for this shape, in single precision.") from error
     if not isinstance(scores, Tensor) or scores.shape != (2, classes):
-        found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise ValueError(f"network gives scores of shape {found} for 2 images of {classes} "
-                         "classes: build it with as many outputs.")
+        raise ValueError(f"network gives scores of shape {tuple(getattr(scores, 'shape', ()))} for "
+                         f"2 images of {classes} classes: build it with as many outputs.")
 
-
+# %% ../nbs/20_bilevel.ipynb #b1e0c007
 def check_objective(objective: Callable, classes: int, device: torch.device) -> None:
     "Raise TypeError or ValueError unless `objective` makes one number that depends on the scores."
-    g = torch.Generator().manual_seed(0)
+    g, labels = torch.Generator().manual_seed(0), torch.arange(classes, device=device).repeat(2)
     scores = torch.randn(2 * classes, classes, generator=g).to(device).requires_grad_()
-    labels = torch.arange(classes, device=device).repeat(2)
     try:
         value = objective(scores, labels)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
@@ -131,8 +121,9 @@ def check_objective(objective: Callable, classes: int, device: torch.device) -> 
 # %% ../nbs/20_bilevel.ipynb #4729ca51
 def reset_weights(layer: nn.Module) -> None:
     "Fresh weights for one layer by its own `reset_parameters`."
-    if hasattr(layer, "reset_parameters"):
-        layer.reset_parameters()
+    reset = getattr(layer, "reset_parameters", None)
+    if callable(reset):
+        reset()
 
 
 def xavier_weights(layer: nn.Module) -> None:
@@ -146,15 +137,14 @@ def xavier_weights(layer: nn.Module) -> None:
 
 DRAWS: dict[str, Callable[[nn.Module], None]] = {"default": reset_weights, "xavier": xavier_weights}
 
-
+# %% ../nbs/20_bilevel.ipynb #b1e0c009
 def redraw(network: nn.Module, seed: int, *, draw: str = "default") -> nn.Module:
     """A copy of `network` on the CPU with new weights that depend on `seed` alone.
 
     `seed`: 0 to 2⁶³ − 1. `draw`: "default" (each layer's own) or "xavier" (Wang et al. 2018).
     Raises TypeError or ValueError for another argument, or a layer that cannot reset itself."""
     check_module(network)
-    if whole("seed", seed, 0) >= 2**63:
-        raise ValueError(f"seed is {seed}, but it must be below 2^63: pass 0, for example.")
+    seed = whole("seed", seed, 0)
     one_of("draw", draw, DRAWS)
     for layer in network.modules():
         own = any(True for _ in layer.parameters(recurse=False))
@@ -169,7 +159,7 @@ def redraw(network: nn.Module, seed: int, *, draw: str = "default") -> nn.Module
     return fresh
 
 # %% ../nbs/20_bilevel.ipynb #7788e6b1
-State = tuple[Tensor, ...]
+State = Sequence[Tensor]
 
 
 def descent(theta: Tensor, state: State, g: Tensor, rate: Tensor, k: int) -> tuple[Tensor, State]:
@@ -182,7 +172,7 @@ def momentum(theta: Tensor, state: State, g: Tensor, rate: Tensor, k: int) -> tu
     v = 0.9 * state[0] + g
     return theta - rate * v, (v,)
 
-
+# %% ../nbs/20_bilevel.ipynb #b1e0c010
 def adam(theta: Tensor, state: State, g: Tensor, rate: Tensor, k: int) -> tuple[Tensor, State]:
     """Adam (Kingma and Ba 2015, arXiv 1412.6980), β = (0.9, 0.999), ε² = 1e-12 under the root.
 
@@ -191,7 +181,7 @@ def adam(theta: Tensor, state: State, g: Tensor, rate: Tensor, k: int) -> tuple[
     root = (v / (1 - 0.999 ** (k + 1)) + 1e-12).sqrt()
     return theta - rate * (m / (1 - 0.9 ** (k + 1))) / root, (m, v)
 
-
+# %% ../nbs/20_bilevel.ipynb #b1e0c011
 # How each rule is called, and how many vectors like θ its state has.
 RULES: dict[str, tuple[Callable, int]] = {
     "descent": (descent, 0), "momentum": (momentum, 1), "adam": (adam, 2)}
@@ -214,9 +204,6 @@ class InnerTraining:
 
     def __post_init__(self):
         one_of("rule", self.rule, RULES)
-        if len(self.x) != len(self.y) or not all(0 <= b < len(self.x) for b in self.order):
-            raise ValueError(f"order is {self.order}, but there are {len(self.x)} batches of "
-                             f"images and {len(self.y)} of labels: name batches from 0 on.")
         if len(self.rates) != len(self.order):
             raise ValueError(f"rates has {len(self.rates)} values, but order has {len(self.order)} "
                              "steps: give one rate a step.")
@@ -230,22 +217,16 @@ class InnerTraining:
         "Images, labels and rate of step `k`."
         return self.x[self.order[k]], self.y[self.order[k]], self.rates[k]
 
-    def update(self, k: int, theta: Tensor, state: State, g: Tensor, rate: Tensor) -> tuple:
+    def update(self, k: int, theta: Tensor, state: State, g: Tensor,
+               rate: Tensor) -> tuple[Tensor, State]:
         "New weights and state: the rule, applied to the gradient `g` of step `k`."
         return RULES[self.rule][0](theta, state, g, rate, self.first + k)
 
     def detached(self) -> InnerTraining:
         "The same training with leaves of its own, cut off from what they were computed from."
-        def leaf(t: Tensor) -> Tensor:
-            return t.detach().requires_grad_(t.is_floating_point())
-
-        x, y = ([leaf(t) for t in batches] for batches in (self.x, self.y))
-        return replace(self, x=x, y=y, rates=leaf(self.rates))
-
-
-def first_state(rule: str, theta: Tensor) -> State:
-    "The state before the first step: zeros like `theta`."
-    return tuple(torch.zeros_like(theta) for _ in range(RULES[rule][1]))
+        x, y, (rates,) = ([t.detach().requires_grad_(t.is_floating_point()) for t in tensors]
+                          for tensors in (self.x, self.y, [self.rates]))
+        return replace(self, x=x, y=y, rates=rates)
 
 # %% ../nbs/20_bilevel.ipynb #1fc01cf6
 def mean_loss(scores: Tensor, y: Tensor, objective: Callable = F.cross_entropy) -> Tensor:
@@ -263,7 +244,20 @@ def step_gradient(net: FlatNetwork, theta: Tensor, x: Tensor, y: Tensor, *,
         loss = len(theta) * mean_loss(net(theta, x), y)
         return torch.autograd.grad(loss, theta, create_graph=create_graph)[0]
 
+# %% ../nbs/20_bilevel.ipynb #b1e0c016
+def first_state(rule: str, theta: Tensor) -> State:
+    "The state before the first step: zeros like `theta`."
+    return tuple(torch.zeros_like(theta) for _ in range(RULES[rule][1]))
 
+
+def take_step(net: FlatNetwork, training: InnerTraining, k: int, x: Tensor, y: Tensor, rate: Tensor,
+              theta: Tensor, *state: Tensor, create_graph: bool = False) -> tuple[Tensor, ...]:
+    "Weights (m, P), and the state, after step `k` on this batch."
+    g = step_gradient(net, theta, x, y, create_graph=create_graph)
+    theta, after = training.update(k, theta, state, g, rate)
+    return theta, *after
+
+# %% ../nbs/20_bilevel.ipynb #b1e0c017
 @torch.no_grad()
 def train_weights(net: FlatNetwork, training: InnerTraining, theta: Tensor,
                   state: State | None = None, *, keep: list | None = None) -> tuple[Tensor, State]:
@@ -274,8 +268,7 @@ def train_weights(net: FlatNetwork, training: InnerTraining, theta: Tensor,
     for k in range(len(training.order)):
         if keep is not None:
             keep.append((theta, state))
-        x, y, rate = training.batch(k)
-        theta, state = training.update(k, theta, state, step_gradient(net, theta, x, y), rate)
+        theta, *state = take_step(net, training, k, *training.batch(k), theta, *state)
     return theta, state
 
 # %% ../nbs/20_bilevel.ipynb #c623a9ed
@@ -288,16 +281,14 @@ def unroll_gradient(net: FlatNetwork, training: InnerTraining, theta: Tensor, st
 
     `theta` (m, P), `state`: before the first step, constants. `outer_loss`: weights (m, P) to a
     scalar. The gradient is zero for a batch that no step takes."""
-    training = training.detached()
-    theta = theta.detach().requires_grad_()
+    training, theta = training.detached(), theta.detach().requires_grad_()
     for k in range(len(training.order)):
-        x, y, rate = training.batch(k)
-        g = step_gradient(net, theta, x, y, create_graph=True)
-        theta, state = training.update(k, theta, state, g, rate)
+        theta, *state = take_step(net, training, k, *training.batch(k), theta, *state,
+                                  create_graph=True)
     loss = outer_loss(theta)
     return loss.detach(), list(torch.autograd.grad(loss, training.leaves, materialize_grads=True))
 
-
+# %% ../nbs/20_bilevel.ipynb #b1e0c019
 class CheckpointedStep(torch.autograd.Function):
     "One inner step as a node of a graph: stores its inputs, and repeats itself to go backward."
 
@@ -305,7 +296,7 @@ class CheckpointedStep(torch.autograd.Function):
     def forward(ctx, step: Callable, *inputs: Tensor) -> tuple[Tensor, ...]:
         ctx.step = step
         ctx.save_for_backward(*inputs)
-        return step(*(t.detach() for t in inputs), create_graph=False)
+        return step(*(t.detach() for t in inputs))
 
     @staticmethod
     def backward(ctx, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
@@ -316,23 +307,15 @@ class CheckpointedStep(torch.autograd.Function):
             gradients = iter(torch.autograd.grad(outputs, wanted, cotangents))
         return None, *(next(gradients) if t.requires_grad else None for t in inputs)
 
-
+# %% ../nbs/20_bilevel.ipynb #b1e0c020
 def checkpoint_gradient(net: FlatNetwork, training: InnerTraining, theta: Tensor, state: State,
                         outer_loss: OuterLoss) -> tuple[Tensor, list[Tensor]]:
     "As `unroll_gradient`, with the graph of one step at a time: the others keep their inputs only."
-    training = training.detached()
-    theta = theta.detach().requires_grad_()
-
-    def step_at(k: int) -> Callable:
-        def step(x: Tensor, y: Tensor, rate: Tensor, theta: Tensor, *state: Tensor,
-                 create_graph: bool) -> tuple[Tensor, ...]:
-            g = step_gradient(net, theta, x, y, create_graph=create_graph)
-            theta, state = training.update(k, theta, state, g, rate)
-            return theta, *state
-        return step
-
+    training, theta = training.detached(), theta.detach().requires_grad_()
+    node: Callable = CheckpointedStep.apply
     for k in range(len(training.order)):
-        theta, *state = CheckpointedStep.apply(step_at(k), *training.batch(k), theta, *state)
+        step = partial(take_step, net, training, k)
+        theta, *state = node(step, *training.batch(k), theta, *state)
     loss = outer_loss(theta)
     return loss.detach(), list(torch.autograd.grad(loss, training.leaves, materialize_grads=True))
 
@@ -345,7 +328,7 @@ def pull_back_rule(training: InnerTraining, k: int, theta: Tensor, state: State,
         new_theta, new_state = training.update(k, inputs[0], tuple(inputs[1:-2]), *inputs[-2:])
     return torch.autograd.grad([new_theta, *new_state], inputs, cotangents)
 
-
+# %% ../nbs/20_bilevel.ipynb #b1e0c023
 def adjoint_gradient(net: FlatNetwork, training: InnerTraining, theta: Tensor, state: State,
                      outer_loss: OuterLoss) -> tuple[Tensor, list[Tensor]]:
     "As `unroll_gradient`, by a backward recursion over stored weights, one step at a time."
@@ -369,6 +352,6 @@ def adjoint_gradient(net: FlatNetwork, training: InnerTraining, theta: Tensor, s
             total[id(leaf)] += part
     return loss.detach(), [total[id(leaf)] for leaf in training.leaves]
 
-
+# %% ../nbs/20_bilevel.ipynb #b1e0c024
 GRADIENTS: dict[str, Callable] = {
     "unroll": unroll_gradient, "checkpoint": checkpoint_gradient, "adjoint": adjoint_gradient}

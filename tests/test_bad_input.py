@@ -254,7 +254,7 @@ CASES = {
     "window at no rate": (lambda t: Window(span=4, length=2, lr=0), ValueError, ["Window.lr is 0", "1e-12"]),
     "window with an unknown transformation": (lambda t: Window(span=4, length=2, transforms=("flop",)), ValueError, ["Window.transforms", "'flop'", "flip"]),
     "window from one start": (lambda t: t.distill(inner=Window(span=4, length=2)), ValueError, ["start is Known()", "Random()"]),
-    "schedule by its name": (lambda t: t.distill(inner="schedule"), TypeError, ["inner is 'schedule'", "Schedule or Window"]),
+    "schedule by its name": (lambda t: t.distill(inner="schedule"), TypeError, ["inner is a str", "Schedule or Window"]),
     "more centres than images": (lambda t: t.distill(ipc=100, learn=Pixels("kmeans")), ValueError, ["ipc is 100", "lower ipc"]),
     "images of nothing real": (lambda t: t.distill(t.without(3)), ValueError, ["data has no image of class '3'"]),
     "yes for a number": (lambda t: t.distill(ipc=True), ValueError, ["ipc is True", "whole number"]),

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from dsco.choices import Known, Outer, Pixels, Pool, Random, Schedule, Window
+from dsco.core import run_steps
 from dsco.data import ImageSet, load_data
-from dsco.distillation import Distillation, distill, run_steps
+from dsco.distillation import Distillation, distill
 from dsco.networks import build_network
 from dsco.unroll import GRADIENTS, RULES, FlatNetwork, InnerTraining, first_state, flatten_weights, mean_loss
 
