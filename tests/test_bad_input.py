@@ -304,7 +304,7 @@ CASES = {
     "curve through lists of two lengths": (lambda t: fit_error_curve([1.0] * 6, [1.0] * 6, [1.0] * 5, [50.0] * 6), ValueError, ["shapes", "one length"]),
     "curve through more than everything": (lambda t: fit_error_curve([1.0] * 6, [1.0] * 6, [1.0] * 6, [150.0] * 6), ValueError, ["above 100", "percent"]),
     "laws of other classes": (lambda t: moment_mmd(t.law(10), t.law(1)), ValueError, ["p has 3 features and 10 classes", "3 and 1"]),
-    "gap in no ball": (lambda t: squared_gap(t.law(), t.law(), float("inf")), ValueError, ["radius is inf", "positive"]),
+    "gap in no ball": (lambda t: squared_gap(t.law(), t.law(), float("inf")), ValueError, ["radius is inf", "above 0"]),
     "ascent from nowhere": (lambda t: ascend_softmax(t.law(), t.law(), 1.0, starts=torch.zeros(2, 2)), ValueError, ["starts is (2, 2)", "(m, 3, 10)"]),
     "fit with endless decay": (lambda t: fit_squared(t.law(), float("inf")), ValueError, ["decay is inf"]),
     "moments that are negative": (lambda t: linear_excess_bound(-torch.eye(3), torch.zeros(3), 1), ValueError, ["H has shape (3, 3)", "negative eigenvalues"]),
