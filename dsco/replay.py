@@ -23,28 +23,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from .core import cache_folder
-from dsco.profiles import (
-    RunSpec,
-    default_parameters,
-    load_profile,
-    made_from,
-    read_record,
-    run_folder,
-    state_of,
-    with_needs,
-)
+from .profiles import (RunSpec, default_parameters, load_profile, made_from,
+                           read_record, run_folder, state_of, with_needs)
 from .records import SETTING, Run, project_root, read_rows, staged
-from dsco.runs import (
-    RunError,
-    device,
-    execute,
-    locked,
-    replace_text,
-    side_by_side,
-    snapshot,
-    versions,
-    write_record,
-)
+from .runs import (RunError, device, execute, locked, replace_text, side_by_side,
+                       snapshot, versions, write_record)
 
 # %% auto #0
 __all__ = ['verify', 'spot', 'rehearse']

@@ -29,18 +29,8 @@ from tqdm import tqdm
 import dsco
 
 from .core import cache_folder
-from dsco.profiles import (
-    RunSpec,
-    RunStatus,
-    default_parameters,
-    git,
-    load_profile,
-    made_from,
-    read_record,
-    run_folder,
-    status,
-    with_needs,
-)
+from .profiles import (RunSpec, RunStatus, default_parameters, git, load_profile,
+                           made_from, read_record, run_folder, status, with_needs)
 from .records import Run, project_root, read_rows, staged, write_rows
 
 # %% auto #0
