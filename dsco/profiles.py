@@ -280,14 +280,13 @@ def state_of(record: dict, now: dict) -> tuple[str, str]:
     return "open", ", ".join(changes(record["made"], now))
 
 # %% ../nbs/63_runs.ipynb #10c27e22
-def lost(record: dict, root: Path) -> list[str]:
-    "What a run wrote that is no longer there, in words."
+def lost(record: dict, rows: Sequence[dict], root: Path) -> list[str]:
+    "What a run wrote that is no longer there, in words. `rows`: those of the profile's table."
     name, profile = record["name"], record["profile"]
     folder = f"papermill_runs/{profile}"
     paths = [f"{folder}/{name}.ipynb", *(f"figures/{profile}/{f}.png" for f in record["figures"]),
              *(f"{folder}/sets/{name}/{kept}" for kept in record.get("kept", []))]
     gone = [f"{path} is gone" for path in paths if not (root / path).is_file()]
-    rows = read_rows(root / folder / "results.csv")
     whole = sum(row["notebook"] == name for row in rows) == record["rows"]
     return gone if whole else [*gone, "its rows of results.csv are gone"]
 
@@ -295,11 +294,12 @@ def lost(record: dict, root: Path) -> list[str]:
 def status(profile: str, *, root: str | Path | None = None) -> list[RunStatus]:
     "How each run of a profile stands, in the order they are run. Raises what `load_profile` raises."
     root, found = project_root(root), []
+    rows = read_rows(run_folder(profile, root) / "results.csv")
     for name, spec in load_profile(profile, root=root).items():
         record = read_record(name, profile, root)
         if record is None:
             found.append(RunStatus(name, "missing"))
-        elif gone := lost(record, root):
+        elif gone := lost(record, rows, root):
             found.append(RunStatus(name, "open", ", ".join(gone)))
         else:
             found.append(RunStatus(name, *state_of(record, made_from(spec, profile, root))))
