@@ -8,7 +8,7 @@ import importlib
 _HOMES = {
     "load_data": "data", "ImageSet": "data", "Data": "data", "ConcentratedSet": "sets",
     "evaluate": "training", "Prior": "prior", "concentrate": "concentration",
-    "plan": "planning", "Plan": "planning",
+    "plan": "planning", "Plan": "planning", "Pilot": "planning",
     "distill": "distillation", "Schedule": "choices", "Window": "choices", "Known": "choices",
     "Random": "choices", "Pool": "choices", "Pixels": "choices", "Noise": "choices",
     "Outer": "choices", "train_with_schedule": "schedules", "with_schedule": "schedules",

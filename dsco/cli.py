@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -17,186 +19,94 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 # %% auto #0
-__all__ = ['BAD_INPUT', 'Parser', 'share', 'positive', 'seed', 'counts', 'add_data', 'add_result', 'add_prior', 'add_concentrate',
-           'add_distill', 'add_plan', 'add_evaluate', 'add_reproduce', 'check_out', 'save_and_say', 'save_somewhere',
-           'check_prior', 'find_prior', 'run_concentrate', 'run_distill', 'evaluate_own_schedule', 'run_plan',
-           'run_evaluate', 'run_reproduce', 'check_profile', 'make_parser', 'main', 'plain_streams', 'explain',
-           'say_all', 'mute', 'complain']
+__all__ = ['main']
 
 # %% ../nbs/64_command_line.ipynb #8b2ba51d
 class Parser(argparse.ArgumentParser):
     "A parser whose errors are one line, and whose help keeps the lines of its example."
 
     def __init__(self, **options):
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+        kept = argparse.RawDescriptionHelpFormatter
+        super().__init__(formatter_class=kept, allow_abbrev=False, **options)
 
     def error(self, message: str):
         self.exit(2, f"dsco: error: {message} (see {self.prog} --help)\n")
 
-
-def share(text: str) -> float | str:
-    "The value of --doping: `auto`, or a share between 0 and 1."
-    if text == "auto":
-        return text
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"it is {text!r}, but it must be 'auto' or a share between 0 and 1")
-    return value
-
-
-def positive(kind: Callable) -> Callable:
-    "A reader of numbers of this kind (int or float) above zero."
+# %% ../nbs/64_command_line.ipynb #64a00002
+def reader(kind: Callable[[str], Any], fits: Callable[[Any], bool], wanted: str) -> Callable:
+    "Reads a word as `kind`, where it `fits`; else an error says what is `wanted`."
     def read(text: str):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = 0
-        if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"it is {text!r}, but it must be a {'whole number' if kind is int else 'number'} above 0")
-        return value
+        with suppress(ValueError):
+            if fits(value := kind(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"it is {text!r}, but it must be {wanted}")
     return read
 
 
-def seed(text: str) -> int:
-    "The value of --seed: a whole number that every generator takes."
-    if not text.isdecimal() or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"it is {text!r}, but it must be a whole number from 0 to {2**32 - 1}")
-    return int(text)
+READERS = {
+    "N": reader(int, lambda n: n > 0, "a whole number above 0"),
+    "N,N,…": reader(lambda text: [int(word) for word in text.split(",")], lambda ns: min(ns) > 0,
+                    "whole numbers above 0 separated by commas, like 1,10,50"),
+    "X": reader(float, lambda x: 0 < x < math.inf, "a number above 0"),
+    "S": reader(int, lambda n: 0 <= n < 2**32, f"a whole number from 0 to {2**32 - 1}"),
+    "SHARE|auto": reader(lambda text: text if text == "auto" else float(text),
+                         lambda x: x == "auto" or 0 <= x <= 1, "'auto' or a share between 0 and 1")}
 
+# %% ../nbs/64_command_line.ipynb #64a00004
+def add_command(commands, name: str, work: Callable, about: str, example: str, lines: str,
+                **defaults) -> None:
+    "Add a command that does `work`; a line an option: its words, two spaces, what it is."
+    about = about[0].upper() + about[1:]
+    parser = commands.add_parser(name, help=about[0].lower() + about[1:],
+                                 description=f"{about}.\n\nexample: dsco {name} {example}")
+    parser.set_defaults(work=work, **defaults)
+    found = re.findall(r"^ *([*|]?) *(\S+) ?(\S*)  +(.+)$", lines, re.M)
+    exclusive = parser.add_mutually_exclusive_group() if "|" in next(zip(*found)) else parser
+    for mark, flag, value, said in found:
+        options: dict[str, Any] = {"metavar": value.rstrip("+"), "type": READERS.get(value, str)}
+        if not value:
+            options = {"action": "store_true"}
+        elif value.islower():
+            options = {"choices": value.split("|")}
+        options |= {"required": True} if mark == "*" else {"nargs": "+"} if value[-1:] == "+" else {}
+        (exclusive if mark == "|" else parser).add_argument(flag, help=said, **options)
 
-def counts(text: str) -> list[int]:
-    "The value of --budgets: whole numbers above zero, separated by commas."
-    try:
-        values = [int(word) for word in text.split(",")]
-    except ValueError:
-        values = []
-    if not values or min(values) < 1:
-        raise argparse.ArgumentTypeError(f"it is {text!r}, but it must be whole numbers above 0 separated by commas, like 1,10,50")
-    return values
-
-# %% ../nbs/64_command_line.ipynb #eff6767a
-def add_data(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    "The words that name a dataset."
-    parser.add_argument("--data", required=required, metavar="NAME", help="digits, mnist, fashion_mnist, cifar10, …, or a folder of images or Parquet shards")
-    parser.add_argument("--root", metavar="FOLDER", help="where data is looked for (default: DSCO_DATA, else the cache and the public download)")
-    parser.add_argument("--size", type=positive(int), metavar="PIXELS", help="resize every image to this side")
-
-
-def add_result(parser: argparse.ArgumentParser) -> None:
-    "The words that say what is to be made, and where it goes."
-    parser.add_argument("--ipc", type=positive(int), required=True, metavar="N", help="images per class of the small dataset")
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to save it in")
-    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="seed of everything random (default: 0)")
-
-
-def add_prior(parser: argparse.ArgumentParser) -> None:
-    "The words that name a trained prior, or say how long to train one."
-    parser.add_argument("--prior", metavar="FOLDER|HUB_ID", help="a saved diffusion prior; without it one is trained on --data")
-    budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--minutes", type=positive(float), metavar="M", help="time to train the prior for")
-    budget.add_argument("--steps", type=positive(int), metavar="N", help="steps to train the prior for")
-
-
-def add_concentrate(commands) -> None:
-    parser = commands.add_parser("concentrate", help="make a small dataset from a large one, or from a prior alone", description=(
-        "Make a small dataset that trains almost as well as a large one, and save it as a folder of images.\n\n"
-        "example: dsco concentrate --data digits --ipc 10 --minutes 2 --out small_digits"))
-    add_data(parser, required=False)
-    add_result(parser)
-    add_prior(parser)
-    parser.add_argument("--updates", type=positive(int), metavar="N", help="updates of the noise")
-    parser.add_argument("--doping", type=share, default=0.0, metavar="SHARE|auto", help="share of real images kept in the small dataset (default: 0)")
-    parser.add_argument("--data-free", action="store_true", help="do not let the small dataset see real images, only the prior")
-    parser.set_defaults(work=run_concentrate)
-
-
-def add_distill(commands) -> None:
-    parser = commands.add_parser("distill", help="learn a small dataset through the training it causes", description=(
-        "Learn the images of a small dataset by differentiating through training, and save it as a folder of images.\n\n"
-        "example: dsco distill --data digits --ipc 1 --epochs 3 --outer-steps 200 --out distilled_digits"))
-    add_data(parser, required=True)
-    add_result(parser)
-    parser.add_argument("--network", default="convnet", metavar="NAME", help="what is trained on it: convnet (default), lenet, alexcifarnet, …")
-    parser.add_argument("--init", choices=("fixed", "random"), help="where training starts: at one known network, or anywhere (default: fixed)")
-    parser.add_argument("--window", action="store_true", help="for ordinary shuffled training instead of a learned schedule; starts anywhere")
-    parser.add_argument("--steps", type=positive(int), metavar="N", help="gradient steps that share the images (default: 1)")
-    parser.add_argument("--epochs", type=positive(int), metavar="N", help="rounds of these steps (default: 1)")
-    parser.add_argument("--outer-steps", type=positive(int), default=1000, metavar="N", help="updates of the images (default: 1000)")
-    parser.add_argument("--outer-lr", type=positive(float), metavar="R", help="rate of these updates (default: 0.01)")
-    parser.add_argument("--inner-lr", type=positive(float), metavar="R", help="rate of the training on the images; without --window only the first value of those that are learned")
-    parser.add_argument("--images-from", choices=("noise", "real", "kmeans"), help="what the images begin as (default: noise; with --window, real ones)")
-    parser.add_argument("--soft-labels", action="store_true", help="learn the labels, too")
-    parser.set_defaults(work=run_distill)
-
-
-def add_plan(commands) -> None:
-    parser = commands.add_parser("plan", help="forecast, from a small pilot, which mixture of synthetic and real images to make", description=(
-        "Train a few networks on small mixtures of synthetic and real images, and forecast for larger ones what\n"
-        "accuracy to expect, which share of real images is best, and where synthetic images stop paying.\n\n"
-        "example: dsco plan --data digits --steps 300 --budgets 1,10,50"))
-    add_data(parser, required=True)
-    parser.add_argument("--budgets", type=counts, required=True, metavar="N,N,…", help="images per class to forecast for, separated by commas")
-    add_prior(parser)
-    parser.add_argument("--pilot", type=counts, default=[1, 2, 4, 8], metavar="N,N,…", help="images per class of the sets that are tried (default: 1,2,4,8)")
-    parser.add_argument("--guidance", type=positive(float), default=1.0, metavar="W", help="guidance of the samples (default: 1)")
-    parser.add_argument("--protocol", default="quick", metavar="NAME", help="how networks are trained: quick (default), cpu, convnet3, …")
-    parser.add_argument("--seeds", type=positive(int), default=2, metavar="N", help="networks for each set of the pilot (default: 2)")
-    parser.add_argument("--seed", type=seed, default=0, metavar="S", help="seed of everything random (default: 0)")
-    parser.add_argument("--json", action="store_true", help="print one line of JSON")
-    parser.set_defaults(work=run_plan)
-
-
-def add_evaluate(commands) -> None:
-    parser = commands.add_parser("evaluate", help="train networks on a saved small dataset and test them", description=(
-        "Train networks on a small dataset and report their accuracy on the real test split.\n\n"
-        "example: dsco evaluate small_digits --data digits --protocol quick --seeds 5"))
-    parser.add_argument("set", metavar="FOLDER", help="a folder that dsco concentrate or dsco distill saved")
-    add_data(parser, required=True)
-    parser.add_argument("--protocol", metavar="NAME", help="how networks are trained: quick, convnet3, … (default: the set's own schedule if it has one, else quick)")
-    parser.add_argument("--seeds", type=positive(int), default=5, metavar="N", help="networks to train (default: 5)")
-    parser.add_argument("--steps", type=positive(int), metavar="N", help="optimiser steps, in place of the protocol's own")
-    parser.add_argument("--json", action="store_true", help="print one line of JSON")
-    parser.set_defaults(work=run_evaluate)
-
-
-def add_reproduce(commands) -> None:
-    parser = commands.add_parser("reproduce", help="make the results of a profile, or check them", description=(
-        "Run the notebooks of a profile that are missing or open, in order.\n\n"
-        "example: dsco reproduce quick --status"))
-    parser.add_argument("profile", metavar="PROFILE", help="quick, cpu or gpu: a file papermill_runs/PROFILE.yaml")
-    ways = parser.add_mutually_exclusive_group()
-    ways.add_argument("--status", action="store_true", help="only list how each run stands")
-    ways.add_argument("--verify", action="store_true", help="run open results in seconds by the code that made them and by "
-                      "today's, and compare every number")
-    ways.add_argument("--spot", action="store_true", help="make one seed of each open run anew, and compare with its record")
-    ways.add_argument("--draw", action="store_true", help="make nothing: renew figures and text from what runs kept")
-    ways.add_argument("--rehearse", action="store_true", help="try every run with small numbers, keeping nothing")
-    parser.add_argument("--only", nargs="+", metavar="RUN", help="only these runs, and what they need")
-    parser.add_argument("--force", action="store_true", help="make again what stands")
-    parser.add_argument("--workers", type=int, metavar="N", help="runs at once (default: one a core, or one on a GPU)")
-    parser.add_argument("--root", metavar="FOLDER", help="the project folder (default: the nearest one)")
-    parser.set_defaults(work=run_reproduce)
+# %% ../nbs/64_command_line.ipynb #64a00007
+DATA = """
+    --data NAME      digits, mnist, fashion_mnist, cifar10, …, or a folder of images or Parquet shards
+    --root FOLDER    where data is looked for (default: DSCO_DATA, else the cache, else a download)
+    --size N         resize every image to this side, in pixels
+"""
+GIVEN_DATA = DATA.replace("--data", "* --data")
+RESULT = """
+    * --ipc N        images per class of the small dataset
+    * --out FOLDER   folder to save it in
+    --seed S         seed of everything random (default: 0)
+"""
+PRIOR = """
+    | --prior FOLDER|HUB_ID  a saved diffusion prior; without it one is trained on --data
+    | --minutes X    time to train the prior for
+    | --steps N      steps to train the prior for
+"""
 
 # %% ../nbs/64_command_line.ipynb #a6d76ae9
 def check_out(folder: Path) -> None:
     "Raise ValueError when a set cannot be saved in `folder`, or would mix with other files."
-    from dsco.sets import set_files
     from dsco.core import check_place, check_writable
+    from dsco.sets import set_files
 
     folder = folder.expanduser()
     try:
         check_place(folder, set_files(folder), "a saved set")
     except FileExistsError:
-        raise ValueError(f"--out is {str(folder)!r}, but that is there already and holds something else: "
-                         "name a new folder.") from None
+        raise ValueError(f"--out is {str(folder)!r}, but that is there already and holds something "
+                         "else: name a new folder.") from None
     check_writable(folder)
 
-
+# %% ../nbs/64_command_line.ipynb #64a00008
 def save_and_say(small, words: argparse.Namespace) -> None:
     "Save a set where `words` say, and print what was made and what comes next."
     folder = save_somewhere(small, words.out)
@@ -204,7 +114,8 @@ def save_and_say(small, words: argparse.Namespace) -> None:
     if words.data:
         root = f" --root {shlex.quote(words.root)}" if words.root else ""
         size = f" --size {words.size}" if words.size else ""
-        print(f"next: dsco evaluate {shlex.quote(folder)} --data {shlex.quote(words.data)}{root}{size}")
+        data = shlex.quote(words.data)
+        print(f"next: dsco evaluate {shlex.quote(folder)} --data {data}{root}{size}")
 
 
 def save_somewhere(small, out: str) -> str:
@@ -220,49 +131,65 @@ def save_somewhere(small, out: str) -> str:
                 return str(other)
         raise
 
+# %% ../nbs/64_command_line.ipynb #64a00009
+def load(words: argparse.Namespace):
+    "The dataset that --data, --root and --size name."
+    from dsco.data import load_data
 
-def check_prior(words: argparse.Namespace) -> None:
-    "Raise ValueError for a trained prior that is to be trained."
-    if words.prior and (words.minutes or words.steps):
-        raise ValueError("--prior names a trained prior, but --minutes and --steps train a new one: leave one of them out.")
+    return load_data(words.data, root=words.root, size=words.size)
 
 
 def find_prior(words: argparse.Namespace, train):
     "The prior that --prior names, or one trained on `train`."
     from dsco.prior import Prior
 
-    return Prior.from_pretrained(words.prior) if words.prior else Prior.fit(train, minutes=words.minutes, steps=words.steps, seed=words.seed)
+    if words.prior:
+        return Prior.from_pretrained(words.prior)
+    return Prior.fit(train, minutes=words.minutes, steps=words.steps, seed=words.seed)
 
-
+# %% ../nbs/64_command_line.ipynb #64a0000b
 def run_concentrate(words: argparse.Namespace) -> None:
     "`dsco concentrate`: a prior (loaded or trained), `concentrate`, `save`."
     check_out(Path(words.out))
     if words.data is None and not (words.prior and words.data_free):
-        raise ValueError("--data is missing, but only --prior with --data-free does without it: name a dataset, for example --data digits.")
-    check_prior(words)
+        raise ValueError("--data is missing, but only --prior with --data-free does without it: name "
+                         "a dataset, for example --data digits.")
     if words.data_free and words.doping:
-        raise ValueError(f"--doping is {words.doping}, but --data-free takes no real image: leave one of them out.")
+        raise ValueError(f"--doping is {words.doping}, but --data-free takes no real image: leave "
+                         "one of them out.")
     from dsco.concentration import concentrate
-    from dsco.data import load_data
 
-    train = load_data(words.data, root=words.root, size=words.size).train if words.data else None
+    train = load(words).train if words.data else None
     prior = find_prior(words, train)
     options = {"updates": words.updates} if words.updates else {}
-    small = concentrate(prior, ipc=words.ipc, data=None if words.data_free else train, doping=words.doping, seed=words.seed, resume=True, **options)
+    small = concentrate(prior, ipc=words.ipc, data=None if words.data_free else train,
+                        doping=words.doping, seed=words.seed, resume=True, **options)
     save_and_say(small, words)
 
+# %% ../nbs/64_command_line.ipynb #64a0000c
+def add_concentrate(commands) -> None:
+    add_command(commands, "concentrate", run_concentrate,
+                "make a small dataset, almost as good as a large one, by a prior",
+                "--data digits --ipc 10 --minutes 2 --out small_digits", DATA + RESULT + PRIOR + """
+    --updates N      updates of the noise
+    --doping SHARE|auto  share of real images kept in the small dataset (default: 0)
+    --data-free      do not let the small dataset see real images, only the prior
+    """, seed=0, doping=0.0)
 
+# %% ../nbs/64_command_line.ipynb #64a0000d
 def run_distill(words: argparse.Namespace) -> None:
-    "`dsco distill`: a fresh network, `distill`, `save`. The state is kept in the cache: a run that was stopped goes on."
+    """`dsco distill`: a fresh network, `distill`, `save`.
+
+    The state is kept in the cache: a run that was stopped goes on."""
     check_out(Path(words.out))
     if words.window and (words.steps or words.epochs or words.init == "fixed"):
-        raise ValueError("--window trains in the ordinary way, but --steps, --epochs and --init fixed belong to a learned schedule: leave them out.")
+        raise ValueError("--window trains in the ordinary way, but --steps, --epochs and --init fixed "
+                         "belong to a learned schedule: leave them out.")
     from dsco.choices import Known, Outer, Pixels, Random, Schedule, Window
-    from dsco.data import load_data
     from dsco.distillation import distill
     from dsco.networks import build_network
 
-    train = load_data(words.data, root=words.root, size=words.size).train
+    train = load(words).train
     network = build_network(words.network, train.shape, len(train.classes), seed=words.seed)
     rate = {} if words.inner_lr is None else {"lr": words.inner_lr}
     inner = Window(**rate) if words.window else Schedule(words.steps or 1, words.epochs or 1, **rate)
@@ -275,62 +202,116 @@ def run_distill(words: argparse.Namespace) -> None:
     small.config["architecture"] = words.network
     save_and_say(small, words)
 
+# %% ../nbs/64_command_line.ipynb #64a0000e
+def add_distill(commands) -> None:
+    add_command(commands, "distill", run_distill,
+                "learn a small dataset by differentiating through the training that it causes",
+                "--data digits --ipc 1 --epochs 3 --outer-steps 200 --out distilled_digits",
+                GIVEN_DATA + RESULT + """
+    --network NAME   what is trained on it: convnet (default), lenet, alexcifarnet, …
+    --init fixed|random  where training starts: at one known network (default), or anywhere
+    --window         for ordinary shuffled training, not a learned schedule; starts anywhere
+    --steps N        gradient steps that share the images (default: 1)
+    --epochs N       rounds of these steps (default: 1)
+    --outer-steps N  updates of the images (default: 1000)
+    --outer-lr X     rate of these updates (default: 0.01)
+    --inner-lr X     rate of the training on the images; it is learned further without --window
+    --images-from noise|real|kmeans  what the images begin as (default: noise; with --window, real)
+    --soft-labels    learn the labels, too
+    """, seed=0, network="convnet", outer_steps=1000)
 
+# %% ../nbs/64_command_line.ipynb #64a0000f
+def run_plan(words: argparse.Namespace) -> None:
+    "`dsco plan`: a prior (loaded or trained), `plan`, its table."
+    from dsco.planning import Pilot, plan
+
+    train = load(words).train
+    pilot = Pilot(words.pilot, guidance=words.guidance, protocol=words.protocol, seeds=words.seeds,
+                  seed=words.seed)
+    pilot.check(train)  # before a prior is trained
+    made = plan(find_prior(words, train), train, words.budgets, pilot=pilot)
+    print(json.dumps({"data": words.data} | plan_numbers(made)) if words.json else made)
+
+
+def plan_numbers(made) -> dict[str, object]:
+    "What a plan says, as JSON has it: None for an infinite number."
+    ends = (made.crossing, *made.crossing_interval)
+    crossing, *interval = (n if math.isfinite(n) else None for n in ends)
+    return {"delta2": made.floor.delta2, "spread": made.floor.spread, "weights": made.curve.weights,
+            "crossing": crossing, "crossing_interval": interval,
+            "pays_until": crossing if crossing is None else crossing / 2,
+            "forecasts": [vars(forecast) for forecast in made.forecasts]}
+
+# %% ../nbs/64_command_line.ipynb #64a00010
+def add_plan(commands) -> None:
+    add_command(commands, "plan", run_plan,
+                "forecast, from a small pilot, which mixture of synthetic and real images to make",
+                "--data digits --steps 300 --budgets 1,10,50", GIVEN_DATA + PRIOR + """
+    * --budgets N,N,…  images per class to forecast for, separated by commas
+    --pilot N,N,…    images per class of the sets that are tried (default: 1,2,4,8)
+    --guidance X     guidance of the samples (default: 1)
+    --protocol NAME  how networks are trained: quick (default), cpu, convnet3, …
+    --seeds N        networks for each set of the pilot (default: 2)
+    --seed S         seed of everything random (default: 0)
+    --json           print one line of JSON
+    """, pilot=[1, 2, 4, 8], guidance=1.0, protocol="quick", seeds=2, seed=0)
+
+# %% ../nbs/64_command_line.ipynb #64a00011
+def run_evaluate(words: argparse.Namespace) -> None:
+    "`dsco evaluate`: load the set and the test split, `evaluate`."
+    from dsco.sets import ConcentratedSet
+    from dsco.training import evaluate
+
+    small, test = ConcentratedSet.load(words.set), load(words).test
+    if words.protocol is None and words.steps is None and "schedule" in small.config:
+        result = evaluate_own_schedule(small, test, words.seeds)
+    else:
+        result = evaluate(small, test, protocol=words.protocol or "quick", seeds=words.seeds,
+                          steps=words.steps)
+    if words.json:
+        names = ("protocol", "accuracies", "mean", "ci95", "steps", "seconds")
+        found = {name: getattr(result, name) for name in names}
+        found["ci95"] = result.ci95 if math.isfinite(result.ci95) else None
+        print(json.dumps({"set": words.set, "data": words.data} | found))
+        return
+    said = repr(result)
+    if len(result.accuracies) == 1:
+        about = f"{result.protocol}, {result.network}, one network, so no interval"
+        said = f"{result.mean:.2f} % ({about})"
+    print(f"{words.set}, tested on {words.data}: {said}")
+
+# %% ../nbs/64_command_line.ipynb #64a00012
 def evaluate_own_schedule(small, test, seeds: int):
-    "`evaluate_with_schedule` on the network that `small` was made for, or on `seeds` fresh ones where it was made for any."
-    from dsco.data import stable_seed
+    """`evaluate_with_schedule` on the network that `small` was made for.
+
+    Or on `seeds` fresh ones where it was made for any."""
+    from dsco.core import stable_seed
     from dsco.networks import build_network
     from dsco.schedules import evaluate_with_schedule
 
     name = small.config.get("architecture")
     if name is None:
-        raise ValueError("the set has a schedule, but its config names no architecture to train: use dsco.evaluate_with_schedule, or pass --protocol.")
-    chosen = [small.config["seed"]] if small.config["schedule"]["start_weights"] else [stable_seed("evaluate", s) for s in range(seeds)]
-    return evaluate_with_schedule(small, test, [build_network(name, test.shape, len(test.classes), seed=s) for s in chosen])
+        raise ValueError("the set has a schedule, but its config names no architecture to train: use "
+                         "dsco.evaluate_with_schedule, or pass --protocol.")
+    chosen = [stable_seed("evaluate", s) for s in range(seeds)]
+    if small.config["schedule"]["start_weights"]:
+        chosen = [small.config["seed"]]
+    networks = [build_network(name, test.shape, len(test.classes), seed=s) for s in chosen]
+    return evaluate_with_schedule(small, test, networks)
 
+# %% ../nbs/64_command_line.ipynb #64a00013
+def add_evaluate(commands) -> None:
+    add_command(commands, "evaluate", run_evaluate,
+                "train networks on a saved small dataset, and test them on the real test split",
+                "small_digits --data digits --protocol quick --seeds 5", GIVEN_DATA + """
+    set FOLDER       a folder that dsco concentrate or dsco distill saved
+    --protocol NAME  quick, convnet3, … (default: the set's own schedule if it has one, else quick)
+    --seeds N        networks to train (default: 5)
+    --steps N        optimiser steps, in place of the protocol's own
+    --json           print one line of JSON
+    """, seeds=5)
 
-def run_plan(words: argparse.Namespace) -> None:
-    "`dsco plan`: a prior (loaded or trained), `plan`, its table."
-    check_prior(words)
-    from dataclasses import asdict
-
-    from dsco.data import load_data
-    from dsco.planning import Pilot, plan
-
-    train = load_data(words.data, root=words.root, size=words.size).train
-    pilot = Pilot(words.pilot, guidance=words.guidance, protocol=words.protocol, seeds=words.seeds, seed=words.seed)
-    pilot.check(train)  # before a prior is trained
-    prior = find_prior(words, train)
-    made = plan(prior, train, words.budgets, pilot=pilot)
-    if words.json:
-        crossing, *ends = (n if math.isfinite(n) else None for n in (made.crossing, *made.crossing_interval))
-        print(json.dumps({"data": words.data, "delta2": made.floor.delta2, "spread": made.floor.spread, "weights": made.curve.weights, "crossing": crossing, "crossing_interval": ends,
-                          "pays_until": crossing if crossing is None else crossing / 2, "forecasts": [asdict(f) for f in made.forecasts]}))
-    else:
-        print(made)
-
-
-def run_evaluate(words: argparse.Namespace) -> None:
-    "`dsco evaluate`: load the set and the test split, `evaluate`."
-    from dsco.sets import ConcentratedSet
-    from dsco.data import load_data
-    from dsco.training import evaluate
-
-    small, test = ConcentratedSet.load(words.set), load_data(words.data, root=words.root, size=words.size).test
-    if words.protocol is None and words.steps is None and "schedule" in small.config:
-        result = evaluate_own_schedule(small, test, words.seeds)
-    else:
-        result = evaluate(small, test, protocol=words.protocol or "quick", seeds=words.seeds, steps=words.steps)
-    if words.json:
-        ci95 = result.ci95 if math.isfinite(result.ci95) else None
-        print(json.dumps({"set": words.set, "data": words.data, "protocol": result.protocol, "accuracies": result.accuracies, "mean": result.mean,
-                          "ci95": ci95, "steps": result.steps, "seconds": result.seconds}))
-    elif len(result.accuracies) == 1:
-        print(f"{words.set}, tested on {words.data}: {result.mean:.2f} % ({result.protocol}, {result.network}, one network, so no interval)")
-    else:
-        print(f"{words.set}, tested on {words.data}: {result!r}")
-
-
+# %% ../nbs/64_command_line.ipynb #64a00014
 def run_reproduce(words: argparse.Namespace) -> None:
     "`dsco reproduce`: make, check, draw or rehearse a profile, and say where the results are."
     from dsco.profiles import status
@@ -348,9 +329,9 @@ def run_reproduce(words: argparse.Namespace) -> None:
         return
     print("\n".join(map(str, status(words.profile, root=words.root))))
 
-
+# %% ../nbs/64_command_line.ipynb #64a00015
 def check_profile(words: argparse.Namespace, where: dict) -> None:
-    "Verify, spot-check or rehearse; raises RunError naming the numbers that a result does not stand by."
+    "Verify, spot-check or rehearse; RunError names the numbers that a result does not stand by."
     from dsco.replay import rehearse, spot, verify
     from dsco.runs import RunError
 
@@ -359,32 +340,50 @@ def check_profile(words: argparse.Namespace, where: dict) -> None:
         return
     options = {"workers": words.workers} if words.verify else {}
     wrong = (verify if words.verify else spot)(words.profile, **where, **options)
-    said = [f"{run}: {len(numbers)}, first {next(iter(numbers))} {next(iter(numbers.values()))}" for run, numbers in wrong.items()]
+    said = [f"{run}: {len(numbers)}, first {next(iter(numbers))} {next(iter(numbers.values()))}"
+            for run, numbers in wrong.items()]
     if said:
-        raise RunError(f"numbers differ in {len(said)} runs ({'; '.join(said)}): make them again, or find the change.")
+        raise RunError(f"numbers differ in {len(said)} runs ({'; '.join(said)}): make them again, or "
+                       "find the change.")
 
-# %% ../nbs/64_command_line.ipynb #d8464c9b
-BAD_INPUT = (ValueError, TypeError, IndexError, ImportError, OSError)
+# %% ../nbs/64_command_line.ipynb #64a00016
+def add_reproduce(commands) -> None:
+    add_command(commands, "reproduce", run_reproduce,
+                "make the results of a profile that are missing or open, or check them",
+                "quick --status", """
+    profile PROFILE  quick, cpu or gpu: a file papermill_runs/PROFILE.yaml
+    | --status       only list how each run stands
+    | --verify       run open results in seconds by the code that made them and by today's; compare
+    | --spot         make one seed of each open run anew, and compare with its record
+    | --draw         make nothing: renew figures and text from what runs kept
+    | --rehearse     try every run with small numbers, keeping nothing
+    --only RUN+      only these runs, and what they need
+    --force          make again what stands
+    --workers N      runs at once (default: one a core, or one on a GPU)
+    --root FOLDER    the project folder (default: the nearest one)
+    """)
 
-
+# %% ../nbs/64_command_line.ipynb #64a00017
 def make_parser() -> Parser:
     "The parser of all commands."
     parser = Parser(prog="dsco", description=(
         "Dataset distillation and concentration: a few images that stand in for many.\n\n"
         "example: dsco concentrate --data digits --ipc 10 --minutes 2 --out small_digits"))
-    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True,
+                                     metavar="COMMAND")
     for add in (add_concentrate, add_distill, add_plan, add_evaluate, add_reproduce):
         add(commands)
     return parser
 
-
+# %% ../nbs/64_command_line.ipynb #d8464c9b
 def main(argv: Sequence[str] | None = None) -> int:
-    "Run the command line `argv` (by default that of this process); returns its exit code, raises nothing."
+    "Run the command line `argv` (None: that of this process); returns its exit code, raises nothing."
     with plain_streams():
         try:
             words, unknown = make_parser().parse_known_args(argv)
             if unknown:
-                raise ValueError(f"unrecognized arguments: {' '.join(unknown)} (see dsco {words.command} --help)")
+                raise ValueError(f"unrecognized arguments: {' '.join(unknown)} "
+                                 f"(see dsco {words.command} --help)")
             words.work(words)
             code = 0
         except SystemExit as stop:
@@ -395,7 +394,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = explain(error)
         return say_all(code)
 
-
+# %% ../nbs/64_command_line.ipynb #64a00019
 @contextmanager
 def plain_streams() -> Iterator[None]:
     "A console that cannot show a letter shows a question mark; a warning is one line."
@@ -403,19 +402,25 @@ def plain_streams() -> Iterator[None]:
         print(f"dsco: warning: {' '.join(str(message).split())}", file=sys.stderr)
 
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            with suppress(ValueError):
+                stream.reconfigure(errors="replace")
     with warnings.catch_warnings():
         warnings.showwarning = one_line
         yield
 
+# %% ../nbs/64_command_line.ipynb #64a0001a
+BAD_INPUT = (ValueError, TypeError, IndexError, ImportError, OSError)
+
 
 def explain(error: Exception) -> int:
-    "Say what went wrong in one line: exit code 2 for bad input, else 1. With DSCO_DEBUG, the traceback, too."
+    """Say what went wrong in one line: exit code 2 for bad input, else 1.
+
+    With DSCO_DEBUG, the traceback, too."""
     if os.environ.get("DSCO_DEBUG"):
         traceback.print_exc()
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, BrokenPipeError) and Path(frames[-1].filename).parent == Path(__file__).parent:
+    last = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    if isinstance(error, BrokenPipeError) and last.parent == Path(__file__).parent:
         mute()  # it was a line of ours that nobody reads, as in `dsco plan … | head`
         return 0
     if isinstance(error, BAD_INPUT):
@@ -425,9 +430,9 @@ def explain(error: Exception) -> int:
     first = (str(error).splitlines() or ["no message"])[0]
     return complain(f"{type(error).__name__}: {first} (DSCO_DEBUG=1 shows where)", 1)
 
-
+# %% ../nbs/64_command_line.ipynb #64a0001b
 def say_all(code: int) -> int:
-    "Hand out what is still to be printed; nobody reads it where the pipe is closed, and that is no error."
+    "Hand out what is still to be printed; where the pipe is closed nobody reads it: no error."
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .core import shuffled, stable_seed
+from .core import alike, listed, number, of_kind, shuffled, stable_seed, whole
 from .data import ImageSet
 from .discrepancy import distance_kernel, energy_distance, self_mean
 from .doping import real_counts
@@ -28,9 +29,7 @@ __all__ = ['intrinsic_dimension', 'Floor', 'generator_floor', 'draw_mixture', 'E
 # %% ../nbs/11_efficiency_limit.ipynb #56646b9f
 def check_points(name: str, x: Tensor) -> None:
     "Raise TypeError or ValueError for what is no tensor, and for a coordinate that is not finite."
-    if not isinstance(x, Tensor):
-        raise TypeError(f"{name} is a {type(x).__name__}, but it must be a tensor of points: pass "
-                        "extract(feature_map, images), for example.")
+    of_kind(name, x, Tensor, "pass extract(feature_map, images), for example")
     if odd := int((~x.isfinite()).sum()):
         raise ValueError(f"{name} has {odd} coordinates that are not finite: leave those points out.")
 
@@ -42,13 +41,12 @@ def intrinsic_dimension(x: Tensor, *, neighbours: int = 10) -> float:
     above about 5 and points are few. Copies of a point count once. Raises ValueError for a shape or
     a number that does not fit."""
     check_points("x", x)
-    if x.ndim != 2 or not 2 < neighbours + 1 < len(x):
+    cloud = torch.unique(x.double(), dim=0) if x.ndim == 2 else x[:0]
+    if not 2 < whole("neighbours", neighbours) + 1 < len(cloud):
         raise ValueError(f"neighbours is {neighbours} and x has shape {tuple(x.shape)}, but x must be "
-                         "(n, d) and neighbours between 2 and n − 2: change neighbours or pass more points.")
-    x = torch.unique(x.double(), dim=0)
-    if len(x) < neighbours + 2:
-        raise ValueError(f"x has only {len(x)} different points, but neighbours is {neighbours}: lower it.")
-    apart = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+                         f"(n, d) and neighbours from 2 to n − 2, where {len(cloud)} points differ: "
+                         "change neighbours or pass more points.")
+    apart = torch.cdist(cloud, cloud, compute_mode="donot_use_mm_for_euclid_dist")
     near = apart.topk(neighbours + 1, largest=False).values[:, 1:].log()
     return 1 / float((near[:, -1:] - near[:, :-1]).mean())  # (14)
 
@@ -63,6 +61,11 @@ class Floor:
     delta2: float
     spread: float
     folds: np.ndarray
+
+    @property
+    def left_out(self) -> list[Floor]:
+        "The floors with one part of the points left out."
+        return [Floor(float(delta2), float(spread), self.folds) for delta2, spread in self.folds]
 
     def crossing(self, bias_weight: float = 1.0, noise_weight: float = 1.0) -> float:
         """n*: images a class from which on real sets beat synthetic ones; at most 0 where they always do.
@@ -85,11 +88,10 @@ class Floor:
 
     def margin(self, ipc: float, share: float) -> float:
         "Half-width of the 95 % jackknife interval of `discrepancy`."
-        values = [Floor(*fold, self.folds).discrepancy(ipc, share) for fold in self.folds]
-        return jackknife(values)
+        return jackknife([floor.discrepancy(ipc, share) for floor in self.left_out])
 
 # %% ../nbs/11_efficiency_limit.ipynb #c7c61de3
-def jackknife(values: Sequence[float]) -> float:
+def jackknife(values: Sequence[float] | np.ndarray) -> float:
     "Half the 95 % interval from leave-one-part-out values; infinite when one of them is."
     from scipy.stats import t
 
@@ -98,7 +100,7 @@ def jackknife(values: Sequence[float]) -> float:
     quantile = t.ppf(0.975, len(values) - 1)
     return float(quantile * np.sqrt((len(values) - 1) * np.var(values)))
 
-
+# %% ../nbs/11_efficiency_limit.ipynb #11d00002
 def mean_floor(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float]:
     "δ² and c_g² over c_p², mean over pairs (real, generated)."
     rows = []
@@ -116,8 +118,8 @@ def check_clouds(i: int, x: Tensor, y: Tensor) -> None:
     check_points(f"real[{i}]", x)
     check_points(f"generated[{i}]", y)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
-        raise ValueError(f"real[{i}] has shape {tuple(x.shape)} and generated[{i}] {tuple(y.shape)}, but they "
-                         "must be (n, d) and (m, d): take both from one feature map.")
+        raise ValueError(f"real[{i}] has shape {tuple(x.shape)} and generated[{i}] {tuple(y.shape)}, but "
+                         "they must be (n, d) and (m, d): take both from one feature map.")
     if len(x) and (x == x[0]).all():
         raise ValueError(f"real[{i}] has {len(x)} times the same point, so that it gives no unit of "
                          "discrepancy: pass images that differ.")
@@ -130,15 +132,14 @@ def generator_floor(real: Sequence[Tensor], generated: Sequence[Tensor], *, fold
     may come out negative; it is then 0. Raises ValueError for lists of different lengths and clouds
     of fewer than 2·`folds` points."""
     if len(real) != len(generated) or not real:
-        raise ValueError(f"real has {len(real)} clouds and generated {len(generated)}, but they must be as "
-                         "many, and not none: give one of each a class.")
+        raise ValueError(f"real has {len(real)} clouds and generated {len(generated)}, but they must be "
+                         "as many, and not none: give one of each a class.")
     pairs = list(zip(real, generated, strict=True))
     for i, pair in enumerate(pairs):
         check_clouds(i, *pair)
-    least = min(map(len, [*real, *generated]))
-    if folds < 2 or least < 2 * folds:
-        raise ValueError(f"folds is {folds} and the smallest cloud has {least} points, but folds must be at "
-                         "least 2 and a cloud have twice as many: lower folds or add images.")
+    if 2 * whole("folds", folds, 2) > (least := min(map(len, [*real, *generated]))):
+        raise ValueError(f"folds is {folds} and the smallest cloud has {least} points, but it must have "
+                         "twice as many: lower folds or add images.")
 
     def without(x: Tensor, k: int) -> Tensor:
         return x[torch.arange(len(x)) % folds != k]
@@ -146,34 +147,17 @@ def generator_floor(real: Sequence[Tensor], generated: Sequence[Tensor], *, fold
     left_out = [[(without(x, k), without(y, k)) for x, y in pairs] for k in range(folds)]
     return Floor(*mean_floor(pairs), np.array([mean_floor(part) for part in left_out]))
 
-# %% ../nbs/11_efficiency_limit.ipynb #6faa63ed
-def check_whole(name: str, value: int, least: int) -> None:
-    "Raise ValueError unless `value` is a whole number of at least `least`."
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least {least}: change it.")
-
-
-def check_alike(real: ImageSet, generated: ImageSet) -> None:
-    "Raise TypeError or ValueError unless both are sets of the same kind of images and classes."
-    for name, images in (("real", real), ("generated", generated)):
-        if not isinstance(getattr(images, "images", None), Tensor):
-            raise TypeError(f"{name} is a {type(images).__name__}, but it must be an ImageSet: pass data.train, "
-                            "for example.")
-    kinds = [(tuple(s.images.shape[1:]), list(s.classes)) for s in (real, generated)]
-    if kinds[0] != kinds[1]:
-        raise ValueError("generated has images of {} and classes {}, but real has {} and {}: they must "
-                         "agree.".format(*kinds[1], *kinds[0]))
-
 # %% ../nbs/11_efficiency_limit.ipynb #0917fc8c
 def draw_mixture(real: ImageSet, generated: ImageSet, ipc: int, share: float, *,
                  seed: int = 0) -> ImageSet:
     """`ipc` images of each class at random, a `share` of them (in whole images) from `real`.
 
     The others are from `generated`. Raises ValueError when a class has too few."""
-    check_alike(real, generated)
-    check_whole("ipc", ipc, 1)
-    if not isinstance(share, (int, float)) or not 0 <= share <= 1:
-        raise ValueError(f"share is {share!r}, but it must be a share between 0 and 1: try 0.5.")
+    for name, images in (("real", real), ("generated", generated)):
+        of_kind(name, images, ImageSet, "pass data.train, for example")
+    alike("generated", generated.shape, generated.classes, "real", real)
+    whole("ipc", ipc)
+    number("share", share, 0, 1)
     count = real_counts(ipc, share, real.counts.tolist())[0]
     if ipc - count > (most := int(generated.counts.min())):
         raise ValueError(f"ipc is {ipc} and share {share:g}, but generated has a class with only {most} "
@@ -211,9 +195,12 @@ class ErrorCurve:
         (middle,), (gradient,) = log_odds(self.values, *terms)
         right = 1 / (1 + np.exp(middle))
         shared = 0.0 if self.tested is None else 1 / (self.tested * right * (1 - right))
-        variance = self.residual**2 + gradient @ self.cov @ gradient + shared
-        low, high = (middle + sign * self.quantile * np.sqrt(variance) for sign in (1, -1))
-        return tuple(float(100 / (1 + np.exp(odds))) for odds in (middle, low, high))
+        margin = self.quantile * np.sqrt(self.residual**2 + gradient @ self.cov @ gradient + shared)
+
+        def percent(odds: float) -> float:
+            return float(100 / (1 + np.exp(odds)))
+
+        return percent(middle), percent(middle + margin), percent(middle - margin)
 
 # %% ../nbs/11_efficiency_limit.ipynb #0e0b5f4e
 def log_odds(values: np.ndarray, bias: np.ndarray, real: np.ndarray,
@@ -225,21 +212,19 @@ def log_odds(values: np.ndarray, bias: np.ndarray, real: np.ndarray,
     slopes = [np.ones_like(D), np.log(D), b * bias / D, b * samples / D]
     return a + b * np.log(D), np.stack(slopes, 1)
 
-
+# %% ../nbs/11_efficiency_limit.ipynb #11d00005
 def check_curve(**parts: np.ndarray) -> None:
     "Raise ValueError unless these are lists of one length, with positive sums and in percent."
-    if len({values.shape for values in parts.values()}) > 1 or parts["accuracy"].ndim != 1:
-        raise ValueError(f"{', '.join(parts)} have the shapes {[v.shape for v in parts.values()]}, but they "
-                         "must be lists of one length: give one value a network.")
+    accuracy = parts["accuracy"]
+    if len({v.shape for v in parts.values()}) > 1 or accuracy.ndim != 1 or len(accuracy) < 6:
+        raise ValueError(f"{', '.join(parts)} have the shapes {[v.shape for v in parts.values()]}, but "
+                         "they must be lists of one length, at least 6: give one value a network.")
     for name, values in parts.items():
-        if not (np.isfinite(values).all() and (values >= 0).all()):
-            raise ValueError(f"{name} has values that are negative or not finite: leave those networks out.")
-    if (parts["bias"] + parts["real"] + parts["samples"] <= 0).any() or (parts["accuracy"] > 100).any():
-        raise ValueError("accuracy is above 100 for a network, or its discrepancy is 0: give accuracies in "
-                         "percent, and sets that differ from the data.")
-    if (count := len(parts["accuracy"])) < 6:
-        raise ValueError(f"accuracy has {count} values, but a curve of four numbers needs at least 6: train "
-                         "more networks.")
+        if not ((values >= 0) & np.isfinite(values)).all():
+            raise ValueError(f"{name} has values that are negative or not finite: leave them out.")
+    if (parts["bias"] + parts["real"] + parts["samples"] <= 0).any() or (accuracy > 100).any():
+        raise ValueError("accuracy is above 100 for a network, or its discrepancy is 0: give accuracies "
+                         "in percent, and sets that differ from the data.")
 
 # %% ../nbs/11_efficiency_limit.ipynb #0014e387
 def fit_error_curve(bias: Sequence[float], real: Sequence[float], samples: Sequence[float],
@@ -265,8 +250,9 @@ def fit_error_curve(bias: Sequence[float], real: Sequence[float], samples: Seque
     def slopes_of(values: np.ndarray) -> np.ndarray:
         return np.vstack([log_odds(values, *terms)[1], pull])
 
+    jac: Any = slopes_of  # scipy's annotation knows the names of its own methods only
     bounds = [-np.inf, 1e-3, -4, -4], [np.inf, 5, 4, 4]
-    found = least_squares(residuals, [0.0, 0.5, 0.0, 0.0], jac=slopes_of, bounds=bounds)
+    found = least_squares(residuals, [0.0, 0.5, 0.0, 0.0], jac=jac, bounds=bounds)
     free = len(seen) - 4
     variance = float((found.fun**2).sum() / free)
     cov = variance * np.linalg.inv(found.jac.T @ found.jac)
@@ -312,7 +298,7 @@ class Plan:
 
         To first order in logarithms: the fit of κ and λ, and the jackknife of the floor."""
         weights, scatter = self.curve.weights, self.curve.weights[1] * self.floor.spread
-        folds = np.array([Floor(*fold, self.floor.folds).crossing(*weights) for fold in self.floor.folds])
+        folds = np.array([floor.crossing(*weights) for floor in self.floor.left_out])
         if not 0 < self.crossing < np.inf or not np.isfinite(folds).all() or folds.min() <= 0:
             return 0.0, float("inf")
         gradient = np.array([-1.0, -scatter / (1 - scatter)])  # of log n* in log κ and log λ
@@ -363,7 +349,7 @@ def plan_in_words(plan: Plan) -> str:
     return (f"Plan from {len(plan.pilot)} networks: δ² = {floor.delta2:.3f}, c_g² = {floor.spread:.2f} c_p², "
             f"κ = {bias_weight:.2f}, λ = {noise_weight:.2f}; {stop}.")
 
-
+# %% ../nbs/11_efficiency_limit.ipynb #11d00007
 def plan_table(plan: Plan) -> str:
     """A Markdown table, a line a forecast.
 
@@ -399,15 +385,15 @@ class Pilot:
     seed: int = 0
 
     def __post_init__(self):
-        check_list("sizes", self.sizes)
+        listed("sizes", self.sizes, whole, "[1, 2, 4, 8]")
         for name, least in dict(samples=20, seeds=1, tested=50, steps=1, seed=0).items():
-            check_whole(name, getattr(self, name), least)
-        check_within("validation", self.validation, 1, "try 0.2")
-        check_within("guidance", self.guidance, float("inf"), "try 1")
+            whole(name, getattr(self, name), least)
+        number("validation", self.validation, 0, 1, ends=False)
+        number("guidance", self.guidance, 0, ends=False)
         find_protocol(self.protocol)
         if len(self.trials) < 6:
-            raise ValueError(f"seeds is {self.seeds} and sizes is {self.sizes}, but the curve needs at least "
-                             "6 networks: raise one of them.")
+            raise ValueError(f"seeds is {self.seeds} and sizes is {self.sizes}, but the curve needs at "
+                             "least 6 networks: raise one of them.")
 
     @property
     def trials(self) -> list[tuple[int, float, int]]:
@@ -424,50 +410,15 @@ class Pilot:
 
     def check(self, data: ImageSet) -> None:
         "Raise TypeError or ValueError unless `data` has the images that are needed, whatever the prior."
-        if not isinstance(data, ImageSet):
-            raise TypeError(f"data is a {type(data).__name__}, but it must be an ImageSet: pass "
-                            "load_data(...).train, for example.")
+        of_kind("data", data, ImageSet, "pass load_data(...).train, for example")
         least = min(n - max(1, round(self.validation * n)) for n in data.counts.tolist())
         if least < 20:
-            raise ValueError(f"data has a class that keeps {max(least, 0)} images beside those for validation "
-                             f"({self.validation:g}), but a floor needs at least 20: add images, or lower "
-                             "validation.")
+            raise ValueError(f"data has a class that keeps {max(least, 0)} images beside those for "
+                             f"validation ({self.validation:g}), but a floor needs at least 20: add "
+                             "images, or lower validation.")
         if max(self.sizes) > (most := min(self.samples, least)):
-            raise ValueError(f"pilot goes up to {max(self.sizes)}, but there are only {most} images of a kind: "
-                             "lower it, or raise samples.")
-
-# %% ../nbs/11_efficiency_limit.ipynb #39a9f1dd
-def check_list(name: str, values: Sequence[int]) -> None:
-    "Raise ValueError unless `values` is a list of at least one whole number from 1 on."
-    if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-        raise ValueError(f"{name} is {values!r}, but it must be a list of whole numbers of images: try [1, 10].")
-    for n in values:
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-            raise ValueError(f"{name} is {values!r}, but each must be a whole number of at least 1: try [1, 10].")
-
-
-def check_within(name: str, value: float, most: float, remedy: str) -> None:
-    "Raise ValueError unless `value` is a number above 0 and below `most`."
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < most:
-        raise ValueError(f"{name} is {value!r}, but it must be a number above 0 and below {most:g}: {remedy}.")
-
-
-def check_shares(shares: Sequence[float]) -> None:
-    "Raise ValueError unless `shares` is a list of at least one number between 0 and 1."
-    listed = isinstance(shares, Sequence) and not isinstance(shares, str) and shares
-    if not listed or not all(isinstance(s, (int, float)) and 0 <= s <= 1 for s in shares):
-        raise ValueError(f"shares is {shares!r}, but it must be a list of shares between 0 and 1: try "
-                         "[0, 0.5, 1].")
-
-
-def check_prior(prior: Prior, data: ImageSet) -> None:
-    "Raise TypeError or ValueError unless `prior` renders images like those of `data`."
-    if not isinstance(prior, Prior):
-        raise TypeError(f"prior is a {type(prior).__name__}, but it must be a Prior: pass "
-                        "Prior.fit(data, minutes=10), for example.")
-    if (data.classes, data.shape) != (prior.classes, prior.rendered_shape):
-        raise ValueError(f"data has images of {data.shape} and classes {data.classes}, but the prior renders "
-                         f"{prior.rendered_shape} and knows {prior.classes}: fit the prior on this data.")
+            raise ValueError(f"pilot goes up to {max(self.sizes)}, but there are only {most} images of "
+                             "a kind: lower it, or raise samples.")
 
 # %% ../nbs/11_efficiency_limit.ipynb #c711afcd
 def measure_floor(fit: ImageSet, made: ImageSet, phi: FeatureMap, *, seed: int = 0) -> Floor:
@@ -478,7 +429,7 @@ def measure_floor(fit: ImageSet, made: ImageSet, phi: FeatureMap, *, seed: int =
                        for images in (few, made))
     return generator_floor(real, generated)
 
-
+# %% ../nbs/11_efficiency_limit.ipynb #11d0000a
 def run_pilot(pilot: Pilot, fit: ImageSet, made: ImageSet, held: ImageSet, *,
               progress: bool = True) -> list[tuple[int, float, float]]:
     "(ipc, share, accuracy in percent on `held`) of every network of the pilot."
@@ -504,12 +455,12 @@ def plan(prior: Prior, data: ImageSet, budgets: Sequence[int], *, pilot: Pilot =
     `budgets`: images a class to forecast for. `shares`: of real images. `pilot`: what is tried before.
     `feature_map` None: a network trained for 100 steps. The mixtures are drawn at random. Raises
     TypeError or ValueError, naming the argument, before any work."""
-    if not isinstance(pilot, Pilot):
-        raise TypeError(f"pilot is {pilot!r}, but it must be a Pilot: try Pilot(sizes=[1, 2, 4, 8]).")
+    of_kind("pilot", pilot, Pilot, "try Pilot(sizes=[1, 2, 4, 8])")
     pilot.check(data)
-    check_list("budgets", budgets)
-    check_shares(shares)
-    check_prior(prior, data)
+    listed("budgets", budgets, whole, "[1, 10]")
+    listed("shares", shares, lambda name, share: number(name, share, 0, 1), "[0, 0.5, 1]")
+    of_kind("prior", prior, Prior, "pass Prior.fit(data, minutes=10), for example")
+    alike("prior", prior.rendered_shape, prior.classes, "data", data)
     fit, held = pilot.split(data)
     seed = pilot.seed
     phi = feature_map or trajectory_features(fit, steps=(100,), seed=seed, progress=progress)[0]
@@ -517,8 +468,8 @@ def plan(prior: Prior, data: ImageSet, budgets: Sequence[int], *, pilot: Pilot =
                         guidance=pilot.guidance, progress=progress)
     floor = measure_floor(fit, made, phi, seed=seed)
     tried = run_pilot(pilot, fit, made, held, progress=progress)
-    terms = zip(*(floor.terms(n, share) for n, share, _ in tried), strict=True)
-    curve = fit_error_curve(*terms, [accuracy for *_, accuracy in tried], tested=len(held))
+    bias, real, samples = zip(*(floor.terms(n, share) for n, share, _ in tried), strict=True)
+    curve = fit_error_curve(bias, real, samples, [row[2] for row in tried], tested=len(held))
     mixtures = [(n, share) for n in sorted(set(budgets))
                 for share in sorted({round(share * n) / n for share in shares})]
     return Plan([forecast(floor, curve, *mixture) for mixture in mixtures], floor, curve, tried)

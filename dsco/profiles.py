@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -17,11 +16,11 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import dsco
-from .records import project_root, read_rows
+
+from .records import check_name, project_root, read_rows
 
 # %% auto #0
-__all__ = ['read_cells', 'code_cells', 'default_parameters', 'literal', 'RunSpec', 'same_words', 'profiles', 'load_profile',
-           'content_id', 'made_from', 'found_by', 'run_folder', 'RunStatus', 'read_record', 'status']
+__all__ = ['profiles', 'load_profile', 'status']
 
 # %% ../nbs/63_runs.ipynb #a4481e5b
 def read_cells(path: Path) -> list[dict]:
@@ -48,10 +47,9 @@ def default_parameters(path: Path) -> dict[str, object]:
     sources = [cell["source"] for cell in read_cells(path) if "parameters" in cell["tags"]]
     found = {}
     for node in ast.parse("\n".join(sources)).body:
-        plain = node.targets if isinstance(node, ast.Assign) else []
-        typed = [node.target] if isinstance(node, ast.AnnAssign) and node.value else []
-        found.update({target.id: literal(node.value) for target in (*plain, *typed)
-                      if isinstance(target, ast.Name)})
+        if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {t.id: literal(node.value) for t in targets if isinstance(t, ast.Name)}
     return found
 
 
@@ -72,7 +70,7 @@ class RunSpec:
     name: str
     notebook: str
     parameters: dict = field(default_factory=dict)
-    needs: tuple[str, ...] = ()
+    needs: Sequence[str] = ()
     replay: dict = field(default_factory=dict)
 
 # %% ../nbs/63_runs.ipynb #4070a50d
@@ -81,14 +79,14 @@ def same_words(value: object, small: object) -> bool:
     def is_number(x: object) -> bool:
         return isinstance(x, (int, float)) and not isinstance(x, bool)
 
-    if is_number(value) or is_number(small):
-        return is_number(value) and is_number(small)
+    if is_number(value) and is_number(small):
+        return True
     if isinstance(value, dict) and isinstance(small, dict):
         return value.keys() == small.keys() and all(same_words(value[k], small[k]) for k in value)
     if isinstance(value, (list, tuple)) and isinstance(small, (list, tuple)):
         numbers = bool(small) and all(map(is_number, [*value, *small]))
         return numbers or len(value) == len(small) and all(map(same_words, value, small))
-    return value == small
+    return type(value) is type(small) and value == small
 
 # %% ../nbs/63_runs.ipynb #38e17dc5
 def profiles(*, root: str | Path | None = None) -> list[str]:
@@ -103,8 +101,7 @@ def load_profile(profile: str, *, root: str | Path | None = None) -> dict[str, R
     an unknown parameter or need, a repeated name, a replay that changes more than numbers, or needs
     that go round in a circle."""
     root = project_root(root)
-    entries = read_yaml(root, profile)
-    specs = [read_spec(entry, f"{profile}.yaml") for entry in entries]
+    specs = [read_spec(entry, f"{profile}.yaml") for entry in read_yaml(root, profile)]
     names = [spec.name for spec in specs]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"name is {repeated[0]!r} twice in {profile}.yaml: "
@@ -116,7 +113,7 @@ def load_profile(profile: str, *, root: str | Path | None = None) -> dict[str, R
 # %% ../nbs/63_runs.ipynb #97b1f757
 def read_yaml(root: Path, profile: str) -> list:
     "The entries of a profile as they are written."
-    import yaml  # an extra: only a checkout of the project has profiles
+    import yaml  # only a checkout of the project has profiles
 
     path = root / "papermill_runs" / f"{profile}.yaml"
     if not path.is_file():
@@ -135,21 +132,17 @@ def read_yaml(root: Path, profile: str) -> list:
 # %% ../nbs/63_runs.ipynb #82ac2dcc
 def read_spec(entry: object, file: str) -> RunSpec:
     "One entry of a profile. Raises ValueError when it is not a run."
-    known = {"name", "notebook", "parameters", "needs", "replay"}
+    shapes = {"parameters": dict, "needs": list, "replay": dict}
+    known = {"name", "notebook", *shapes}
     if not isinstance(entry, dict) or not {"name", "notebook"} <= entry.keys() <= known:
         raise ValueError(f"{file} has the entry {entry!r}, but a run has name and notebook, and may "
                          "have parameters, needs and replay: correct the keys.")
-    parameters, needs = entry.get("parameters") or {}, entry.get("needs") or ()
-    replay = entry.get("replay") or {}
-    spec = RunSpec(str(entry["name"]), str(entry["notebook"]), parameters, needs, replay)
-    shapes = [isinstance(part, dict) for part in (parameters, replay)]
-    if not all([*shapes, isinstance(needs, (list, tuple))]):
-        raise ValueError(f"run {spec.name} of {file} has the wrong shape: write parameters and replay "
-                         "as {name: value} and needs as [run, run].")
-    if not re.fullmatch(r"[\w-]+", spec.name):
-        raise ValueError(f"name is {spec.name!r} in {file}, but it becomes a file name: "
-                         "use letters, digits, _ and - only.")
-    return RunSpec(spec.name, spec.notebook, parameters, tuple(map(str, needs)), replay)
+    given = {key: entry.get(key) or shape() for key, shape in shapes.items()}
+    if not all(isinstance(given[key], shape) for key, shape in shapes.items()):
+        raise ValueError(f"run {entry['name']} of {file} has the wrong shape: write parameters and "
+                         "replay as {name: value} and needs as [run, run].")
+    check_name(str(entry["name"]))
+    return RunSpec(str(entry["name"]), str(entry["notebook"]), **given)
 
 # %% ../nbs/63_runs.ipynb #035873f1
 def check_spec(spec: RunSpec, names: Sequence[str], root: Path) -> None:
@@ -158,15 +151,16 @@ def check_spec(spec: RunSpec, names: Sequence[str], root: Path) -> None:
         raise FileNotFoundError(f"notebook of run {spec.name} is {spec.notebook!r}, but there is no "
                                 f"such file in {root}: correct the path.")
     known = default_parameters(root / spec.notebook)
-    if unknown := [name for name in (*spec.parameters, *spec.replay) if name not in known]:
-        raise ValueError(f"parameter of run {spec.name} is {unknown[0]!r}, but {spec.notebook} has "
-                         f"{', '.join(known) or 'no parameters'}: correct the name, or assign it in "
-                         "the cell tagged parameters.")
-    full = known | spec.parameters
-    if changed := [name for name, small in spec.replay.items() if not same_words(full[name], small)]:
-        raise ValueError(f"replay of run {spec.name} sets {changed[0]} to {spec.replay[changed[0]]!r} "
-                         f"in place of {full[changed[0]]!r}, but it may change numbers only: "
-                         "keep the words, the switches and the lengths of lists of them.")
+    for name in (*spec.parameters, *spec.replay):
+        if name not in known:
+            raise ValueError(f"parameter of run {spec.name} is {name!r}, but {spec.notebook} has "
+                             f"{', '.join(known) or 'no parameters'}: correct the name, or assign "
+                             "it in the cell tagged parameters.")
+    for name, small in spec.replay.items():
+        if not same_words(full := (known | spec.parameters)[name], small):
+            raise ValueError(f"replay of run {spec.name} sets {name} to {small!r} in place of "
+                             f"{full!r}, but it may change numbers only: keep the words, the "
+                             "switches and the lengths of lists of them.")
     if unknown := [need for need in spec.needs if need not in names]:
         raise ValueError(f"run {spec.name} needs {unknown[0]!r}, but the runs are "
                          f"{', '.join(names)}: correct the name, or list that run.")
@@ -223,7 +217,7 @@ def content_id(root: Path, path: str) -> str | None:
 def made_from(spec: RunSpec, profile: str, root: Path) -> dict:
     "What a run would be made from today; an installed package stands in where `root` has none."
     package = content_id(root, "dsco") if (root / "dsco").is_dir() else dsco.__version__
-    rows = read_rows(run_folder(profile, root) / "results.csv")
+    rows = read_rows(run_folder(profile, root) / "results.csv") if spec.needs else []
     made = {"dsco": package, "notebook": content_id(root, spec.notebook),
             "parameters": spec.parameters, "needs": {need: found_by(need, rows) for need in spec.needs}}
     return json.loads(json.dumps(made, default=str))
@@ -286,12 +280,12 @@ def state_of(record: dict, now: dict) -> tuple[str, str]:
     return "open", ", ".join(changes(record["made"], now))
 
 # %% ../nbs/63_runs.ipynb #10c27e22
-def lost(name: str, profile: str, root: Path, record: dict) -> list[str]:
-    "What a run wrote that is no longer there, in words."
-    own = [f"figures/{profile}/{figure}.png" for figure in record["figures"]]
-    own += [f"papermill_runs/{profile}/sets/{name}/{kept}" for kept in record.get("kept", [])]
-    paths = [f"papermill_runs/{profile}/{name}.ipynb", *own]
-    rows = read_rows(run_folder(profile, root) / "results.csv")
+def lost(record: dict, rows: Sequence[dict], root: Path) -> list[str]:
+    "What a run wrote that is no longer there, in words. `rows`: those of the profile's table."
+    name, profile = record["name"], record["profile"]
+    folder = f"papermill_runs/{profile}"
+    paths = [f"{folder}/{name}.ipynb", *(f"figures/{profile}/{f}.png" for f in record["figures"]),
+             *(f"{folder}/sets/{name}/{kept}" for kept in record.get("kept", []))]
     gone = [f"{path} is gone" for path in paths if not (root / path).is_file()]
     whole = sum(row["notebook"] == name for row in rows) == record["rows"]
     return gone if whole else [*gone, "its rows of results.csv are gone"]
@@ -300,11 +294,12 @@ def lost(name: str, profile: str, root: Path, record: dict) -> list[str]:
 def status(profile: str, *, root: str | Path | None = None) -> list[RunStatus]:
     "How each run of a profile stands, in the order they are run. Raises what `load_profile` raises."
     root, found = project_root(root), []
+    rows = read_rows(run_folder(profile, root) / "results.csv")
     for name, spec in load_profile(profile, root=root).items():
         record = read_record(name, profile, root)
         if record is None:
             found.append(RunStatus(name, "missing"))
-        elif gone := lost(name, profile, root, record):
+        elif gone := lost(record, rows, root):
             found.append(RunStatus(name, "open", ", ".join(gone)))
         else:
             found.append(RunStatus(name, *state_of(record, made_from(spec, profile, root))))

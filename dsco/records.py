@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 # %% auto #0
-__all__ = ['SETTING', 'COLUMNS', 'METHODS', 'METHOD_COLOURS', 'Run', 'current_run', 'project_root', 'read_rows', 'record',
-           'metric', 'save_figure', 'check_name', 'keep', 'results', 'summarise', 'style', 'table', 'table_line']
+__all__ = ['METHODS', 'METHOD_COLOURS', 'record', 'metric', 'timing', 'save_figure', 'keep', 'results', 'summarise', 'style',
+           'table']
 
 # %% ../nbs/62_records.ipynb #2ae78442
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Run:
 
     def variable(self) -> str:
         "The value of `DSCO_RUN` that tells a process it is this run."
-        fields = asdict(self)
-        return json.dumps(fields if self.draw else {k: v for k, v in fields.items() if k != "draw"})
+        # An older package, which a replay runs, knows no `draw`.
+        return json.dumps({k: v for k, v in asdict(self).items() if v is not False})
 
 # %% ../nbs/62_records.ipynb #5392e4d0
 def current_run() -> Run | None:
@@ -46,7 +47,7 @@ def current_run() -> Run | None:
 
 # %% ../nbs/62_records.ipynb #6d296139
 def project_root(root: str | Path | None = None) -> Path:
-    """The folder that holds `papermill_runs`: `root`, else that of the run, else the nearest one upwards.
+    """The folder that holds `papermill_runs`: `root`, else that of the run, else the nearest upwards.
 
     Raises FileNotFoundError when there is none."""
     run = current_run()
@@ -61,39 +62,31 @@ def project_root(root: str | Path | None = None) -> Path:
 SETTING = ("dataset", "method", "ipc", "real_share", "network", "protocol", "labels", "matched")
 COLUMNS = (*SETTING, "set_seed", "seed", "accuracy", "train_seconds", "synthesis_seconds",
            "nfe_per_image", "discrepancy", "notebook", "made")
-
-# %% ../nbs/62_records.ipynb #e2e1841f
 INTEGERS = {"ipc", "set_seed", "seed"}
 NUMBERS = {"real_share", "accuracy", "train_seconds", "synthesis_seconds", "nfe_per_image",
            "discrepancy"}
 CHOICES = {"labels": ("hard", "soft"), "matched": ("steps", "epochs")}
-ORDER = (*SETTING, "set_seed", "seed", "notebook", "accuracy")
 
-
-def typed(column: str, value: object) -> str | int | float | None:
+# %% ../nbs/62_records.ipynb #e2e1841f
+def typed(column: str, value: Any) -> str | int | float | None:
     "One cell of the table: int, float (6 digits), str, or None where empty. ValueError if unfit."
     value = value.item() if hasattr(value, "item") else value
     if value is None or value == "":
         return None
-    if column in INTEGERS | NUMBERS:
-        return typed_number(column, value)
-    if column in CHOICES and value not in CHOICES[column]:
+    if value not in CHOICES.get(column, [value]):
         raise ValueError(f"{column} is {value!r}, but it must be one of {', '.join(CHOICES[column])}: "
                          "choose one.")
-    return str(value)
-
-
-def typed_number(column: str, value: object) -> int | float:
-    "A finite number, whole in the columns of whole numbers."
-    whole = column in INTEGERS
+    if column not in INTEGERS | NUMBERS:
+        return str(value)
+    kind = "whole number" if column in INTEGERS else "number"
     try:
         number = float(value)
-        if not math.isfinite(number) or whole and number != int(number):
+        if not (number.is_integer() if column in INTEGERS else math.isfinite(number)):
             raise ValueError
     except (TypeError, ValueError):
-        raise ValueError(f"{column} is {value!r}, but it must be a {'whole ' if whole else ''}number: "
-                         "correct it in record(...).") from None
-    return int(number) if whole else float(f"{number:.6g}")
+        raise ValueError(f"{column} is {value!r}, but it must be a {kind}: correct it in record(...)."
+                         ) from None
+    return int(number) if column in INTEGERS else float(f"{number:.6g}")
 
 # %% ../nbs/62_records.ipynb #1e0febd9
 def spread(columns: dict) -> list[dict]:
@@ -107,14 +100,13 @@ def spread(columns: dict) -> list[dict]:
     count = next(iter(lengths.values()), 1)
     return [columns | {name: value[i] for name, value in many.items()} for i in range(count)]
 
-
+# %% ../nbs/62_records.ipynb #62a00003
 def make_rows(columns: dict) -> list[dict]:
     "Complete, typed rows from some of the columns. TypeError for an unknown column."
-    given = [name for name in COLUMNS if name not in ("notebook", "made")]
+    given, run = COLUMNS[:-2], current_run()  # notebook and made are filled in
     if unknown := [name for name in columns if name not in given]:
         raise TypeError(f"record got {', '.join(unknown)}, but its columns are {', '.join(given)}: "
                         "correct the name.")
-    run = current_run()
     origin = {"notebook": run.name if run else None}
     return [{name: typed(name, (row | origin).get(name)) for name in COLUMNS}
             for row in spread(columns)]
@@ -122,16 +114,12 @@ def make_rows(columns: dict) -> list[dict]:
 # %% ../nbs/62_records.ipynb #b221c6ef
 def sort_rows(rows: Iterable[dict]) -> list[dict]:
     "Rows in the order of the file: by setting, seeds, notebook, accuracy; empty cells first."
-    def key(row: dict) -> list[tuple]:
-        return [(row[name] is not None, "" if row[name] is None else row[name]) for name in ORDER]
-
-    return sorted(rows, key=key)
+    order = (*SETTING, "set_seed", "seed", "notebook", "accuracy")
+    return sorted(rows, key=lambda row: [(row[name] is not None, row[name]) for name in order])
 
 # %% ../nbs/62_records.ipynb #5400458a
 def read_rows(path: str | Path) -> list[dict]:
-    """The typed rows of a results file, an empty list if there is no file.
-
-    Raises ValueError if its columns are others."""
+    "The typed rows of a results file, [] if there is none. ValueError if its columns are others."
     if not Path(path).is_file():
         return []
     with open(path, newline="", encoding="utf-8") as file:
@@ -181,11 +169,21 @@ def metric(**values) -> dict[str, float | int | str]:
     """Put named numbers (or short words) into the JSON record of the run; returns them.
 
     By hand they are only returned. Raises TypeError for anything else."""
+    return hand_over("metrics.jsonl", values)
+
+
+def timing(**values) -> dict[str, float | int | str]:
+    "`metric` for what hangs on the clock or the machine: the record says so, no replay compares it."
+    return hand_over("timings.jsonl", values)
+
+# %% ../nbs/62_records.ipynb #62a00006
+def hand_over(file: str, values: dict[str, Any]) -> dict[str, float | int | str]:
+    "Stage named numbers or words in `file`. TypeError for anything else."
     values = {name: v.item() if hasattr(v, "item") else v for name, v in values.items()}
     if wrong := [name for name, v in values.items() if not isinstance(v, (int, float, str))]:
         raise TypeError(f"metric {wrong[0]} is a {type(values[wrong[0]]).__name__}, but it must be a "
                         "number or a word: pass one value a name.")
-    stage("metrics.jsonl", [values])
+    stage(file, [values])
     return values
 
 # %% ../nbs/62_records.ipynb #1be885c8
@@ -202,7 +200,7 @@ def save_figure(fig, name: str) -> None:
                     metadata={"Software": None})
         os.replace(path.with_suffix(".tmp"), path)
 
-
+# %% ../nbs/62_records.ipynb #62a00008
 def check_name(name: str) -> None:
     "Raise ValueError unless `name` can be that of a file."
     if not re.fullmatch(r"[\w-]+", name):
@@ -210,18 +208,23 @@ def check_name(name: str) -> None:
                          "use letters, digits, _ and - only, without an ending.")
 
 # %% ../nbs/62_records.ipynb #e9cdd972
-def pack_set(small) -> dict:
-    "Arrays of a set, its words as JSON in one of them."
+def write_set(path: Path, small) -> None:
+    "A set as compressed arrays without dates: the same set is the same bytes. Its words are JSON."
     import numpy as np  # here only a set needs it
 
     words = json.dumps({"classes": small.classes, "origin": small.origin, "config": small.config})
     arrays = {"images": small.images.numpy(), "labels": small.labels.numpy(), "words": np.array(words)}
     if small.soft_labels is not None:
         arrays["soft_labels"] = small.soft_labels.numpy()
-    return arrays
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            entry = zipfile.ZipInfo(f"{name}.npy")
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w") as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
 
-
-def unpack_set(path: Path):
+# %% ../nbs/62_records.ipynb #e7974085
+def read_set(path: Path):
     "A set from its file."
     import numpy as np
     import torch
@@ -230,20 +233,7 @@ def unpack_set(path: Path):
 
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: torch.from_numpy(file[name]) for name in file.files if name != "words"}
-        words = json.loads(str(file["words"]))
-    return ConcentratedSet(**arrays, **words)
-
-# %% ../nbs/62_records.ipynb #e7974085
-def write_arrays(path: Path, arrays: dict) -> None:
-    "A compressed .npz without dates: the same arrays are the same bytes."
-    from numpy.lib import format as npy
-
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, array in arrays.items():
-            entry = zipfile.ZipInfo(f"{name}.npy")
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            with archive.open(entry, "w") as file:
-                npy.write_array(file, array, allow_pickle=False)
+        return ConcentratedSet(**arrays, **json.loads(str(file["words"])))
 
 # %% ../nbs/62_records.ipynb #a3d2e3dc
 def keep(name: str, make: Callable[[], object]):
@@ -255,29 +245,25 @@ def keep(name: str, make: Callable[[], object]):
     check_name(name)
     run = current_run()
     if run and run.draw:
-        folder = Path(run.root, "papermill_runs", run.profile, "sets", run.name)
-        return read_kept(folder, name)
+        return read_kept(Path(run.root, "papermill_runs", run.profile, "sets", run.name), name)
     made = make()
-    if hasattr(made, "origin") and hasattr(made, "images"):
-        return keep_in(run, f"{name}.npz", lambda path: write_arrays(path, pack_set(made))) or made
-    text = json.dumps(made)
-    keep_in(run, f"{name}.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
-    return json.loads(text)
+    is_set = hasattr(made, "origin") and hasattr(made, "images")
+    text = "" if is_set else json.dumps(made)
+    if run:
+        folder = Path(run.folder, "kept")
+        folder.mkdir(exist_ok=True)
+        if is_set:
+            write_set(folder / f"{name}.npz", made)
+        else:
+            (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+    return made if is_set else json.loads(text)
 
 # %% ../nbs/62_records.ipynb #7fbe87aa
-def keep_in(run: Run | None, file: str, write: Callable[[Path], object]) -> None:
-    "Let `write` write one kept file into the staging folder of a run; nothing by hand."
-    if run:
-        path = Path(run.folder, "kept", file)
-        path.parent.mkdir(exist_ok=True)
-        write(path)
-
-
 def read_kept(folder: Path, name: str):
     "What a run kept under `name`."
-    sets, words = folder / f"{name}.npz", folder / f"{name}.json"
-    if sets.is_file():
-        return unpack_set(sets)
+    arrays, words = folder / f"{name}.npz", folder / f"{name}.json"
+    if arrays.is_file():
+        return read_set(arrays)
     if not words.is_file():
         raise FileNotFoundError(f"{folder} has no {name}: make the run again, it kept other things.")
     return json.loads(words.read_text(encoding="utf-8"))
@@ -314,13 +300,13 @@ def summarise(rows: Iterable[dict]) -> list[dict]:
 
     `seeds`: how many networks; `mean` and `ci95` of the accuracy in percent. Two notebooks may measure
     one setting with the same seeds; pooled, those would make the interval too short."""
+    columns = (*SETTING, "notebook")
     groups: dict[tuple, list[float]] = {}
     for row in rows:
         if row["accuracy"] is not None:
-            setting = (*(row[name] for name in SETTING), row.get("notebook"))
-            groups.setdefault(setting, []).append(row["accuracy"])
-    return [dict(zip((*SETTING, "notebook"), setting, strict=True), seeds=len(values),
-                 mean=mean(values), ci95=half_width(values)) for setting, values in groups.items()]
+            groups.setdefault(tuple(map(row.get, columns)), []).append(row["accuracy"])
+    return [dict(zip(columns, setting, strict=True), seeds=len(values), mean=mean(values),
+                 ci95=half_width(values)) for setting, values in groups.items()]
 
 # %% ../nbs/62_records.ipynb #38f51140
 METHODS = {
@@ -354,24 +340,23 @@ def table(rows: Iterable[dict]) -> str:
 
     Accuracy as mean ± half the 95 % interval, in percent."""
     summary = summarise(rows)
-    several = len({row["notebook"] for row in summary}) > 1
-    lines = [table_line(row, several) for row in summary]
-    if not lines:
+    if not summary:
         return "no rows yet"
-    names = [name for name in lines[0] if any(line[name] for line in lines)]
+    lines = [table_line(row) for row in summary]
+    several = len({row["notebook"] for row in summary}) > 1
+    names = [name for name in lines[0]
+             if any(line[name] for line in lines) and (several or name != "notebook")]
     width = {name: max(len(name), *(len(line[name]) for line in lines)) for name in names}
     rule = {name: "-" * width[name] for name in names}
-    ruled = [dict(zip(names, names, strict=True)), rule, *lines]
     return "\n".join("| " + " | ".join(line[name].ljust(width[name]) for name in names) + " |"
-                     for line in ruled)
+                     for line in [{name: name for name in names}, rule, *lines])
 
-
-def table_line(row: dict, several: bool) -> dict[str, str]:
+# %% ../nbs/62_records.ipynb #62a0000a
+def table_line(row: dict) -> dict[str, str]:
     "The cells of one line of a table."
-    bar = f" ± {row['ci95']:.1f}" if row["ci95"] is not None else ""
-    cells = {name: "" if row[name] is None else str(row[name]) for name in SETTING}
+    cells = {name: "" if row[name] is None else str(row[name]) for name in (*SETTING, "notebook")}
     if row["real_share"] is not None:
         cells["real_share"] = f"{row['real_share']:g}"
-    cells["method"] = METHODS.get(row["method"], row["method"])
-    where = {"notebook": row["notebook"] or ""} if several else {}
-    return cells | where | {"seeds": str(row["seeds"]), "accuracy": f"{row['mean']:.1f}{bar}"}
+    bar = "" if row["ci95"] is None else f" ± {row['ci95']:.1f}"
+    return cells | {"method": METHODS.get(row["method"], cells["method"]),
+                    "seeds": str(row["seeds"]), "accuracy": f"{row['mean']:.1f}{bar}"}

@@ -22,17 +22,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from .core import cache_folder
-from .profiles import (RunSpec, default_parameters, load_profile, made_from, read_record,
-                           run_folder, state_of, with_needs)
+from .profiles import (RunSpec, default_parameters, load_profile, made_from,
+                           read_record, run_folder, state_of, with_needs)
 from .records import SETTING, Run, project_root, read_rows, staged
-from .runs import (RunError, device, execute, locked, replace_text, side_by_side, snapshot,
-                       versions, write_record)
+from .runs import (RunError, device, execute, locked, replace_text, side_by_side,
+                       snapshot, versions, write_record)
 
 # %% auto #0
-__all__ = ['verify', 'prediction_interval', 'spot', 'rehearse']
+__all__ = ['verify', 'spot', 'rehearse']
 
 # %% ../nbs/63_runs.ipynb #f51cc27a
 SHORTEN = """
@@ -65,7 +63,9 @@ PLAIN = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONOPTIMIZE": "1"}
 CLOCKS = {"train_seconds", "synthesis_seconds"}
 # Columns that say where a row comes from, not what was found.
 ORIGIN = {"notebook", "commit", "made", "set_seed"}
+# Metrics of notebooks older than `timing`, by their names.
 MEASURED_BY_CLOCK = re.compile(r"second|speed|memory|first_step|minutes|device")
+CLOCK = "by the clock"  # stands for what `timing` handed over
 
 # %% ../nbs/63_runs.ipynb #f7064ae8
 def shorten(notebook: Path) -> None:
@@ -79,8 +79,9 @@ def shorten(notebook: Path) -> None:
     notebook.write_text(json.dumps(content), encoding="utf-8")
 
 # %% ../nbs/63_runs.ipynb #36992538
-def numbers(rows: Sequence[dict], metrics: Sequence[dict]) -> dict[str, str]:
-    "Everything a run found, by name and written out in full; clocks left out."
+def numbers(rows: Sequence[dict], metrics: Sequence[dict],
+            timings: Sequence[dict] = ()) -> dict[str, str]:
+    "Everything a run found, by name and written out in full; clocks left out, or marked `CLOCK`."
     found: dict[str, str] = {}
     seen: Counter[str] = Counter()
     for row in rows:
@@ -92,17 +93,24 @@ def numbers(rows: Sequence[dict], metrics: Sequence[dict]) -> dict[str, str]:
     for values in metrics:
         found |= {name: repr(value) for name, value in values.items()
                   if not MEASURED_BY_CLOCK.search(name)}
-    return found
+    return found | {name: CLOCK for values in timings for name in values}
+
+# %% ../nbs/63_runs.ipynb #63a00001
+def differing(before: dict[str, str], after: dict[str, str]) -> tuple[dict[str, tuple], int]:
+    "{name: (before, after)} of numbers that differ, None for one that is missing; how many are compared."
+    pairs = {name: (before.get(name), after.get(name)) for name in sorted(before | after)}
+    compared = {name: pair for name, pair in pairs.items() if CLOCK not in pair}
+    return {name: pair for name, pair in compared.items() if pair[0] != pair[1]}, len(compared)
 
 # %% ../nbs/63_runs.ipynb #ac1ddeb7
 def replay(spec: RunSpec, specs: dict[str, RunSpec], made: dict[str, dict], profile: str, root: Path,
-           *, bar: tqdm, extra: dict[str, str] | None = None) -> dict[str, list[dict]]:
-    """The {rows, metrics} of a run by the content that `made` names, with its replay's numbers.
+           stop: threading.Event, extra: dict[str, str] | None = None) -> dict[str, list[dict]]:
+    """The {rows, metrics, timings} of a run by the content that `made` names, with its replay's numbers.
 
     The runs it needs are replayed first, by their own content: their rows are the table it reads.
     `extra`: variables of the environment."""
     earlier = [row for need in spec.needs
-               for row in replay(specs[need], specs, made, profile, root, bar=bar, extra=extra)["rows"]]
+               for row in replay(specs[need], specs, made, profile, root, stop, extra)["rows"]]
     with tempfile.TemporaryDirectory() as folder:
         staging, there = Path(folder, "staging"), Path(folder, "work")
         for place in (staging, there / "papermill_runs" / profile):
@@ -111,10 +119,9 @@ def replay(spec: RunSpec, specs: dict[str, RunSpec], made: dict[str, dict], prof
         shorten(content / spec.notebook)
         write_table(content, there / "papermill_runs" / profile / "results.csv", earlier)
         run = Run(spec.name, profile, str(there), str(staging))
-        execute(spec, run, content, Path(folder, "cache"), bar=bar, stop=threading.Event(),
-                parameters=spec.parameters | spec.replay,
-                extra=PLAIN | (extra or {}))
-        return {kind: staged(staging, f"{kind}.jsonl") for kind in ("rows", "metrics")}
+        execute(spec, run, content, Path(folder, "cache"), stop=stop,
+                parameters=spec.parameters | spec.replay, extra=PLAIN | (extra or {}))
+        return {kind: staged(staging, f"{kind}.jsonl") for kind in ("rows", "metrics", "timings")}
 
 # %% ../nbs/63_runs.ipynb #20929094
 WRITER = """
@@ -133,7 +140,7 @@ def write_table(content: Path, path: Path, rows: Sequence[dict]) -> None:
 
 # %% ../nbs/63_runs.ipynb #cf16e1a3
 def remembered(spec: RunSpec, specs: dict[str, RunSpec], made: dict[str, dict], profile: str,
-               root: Path, bar: tqdm) -> dict[str, str]:
+               root: Path, stop: threading.Event) -> dict[str, str]:
     "The numbers of a replay, from the user's cache where they were made before on this machine."
     chain = [spec, *(specs[name] for name in sorted(with_needs(spec.name, specs) - {spec.name}))]
     address = [[one.name, one.parameters, one.replay, made[one.name]["dsco"],
@@ -142,7 +149,7 @@ def remembered(spec: RunSpec, specs: dict[str, RunSpec], made: dict[str, dict], 
     text = json.dumps([address, machine, SHORTEN], sort_keys=True, default=str)
     file = cache_folder("replays", hashlib.sha256(text.encode()).hexdigest()[:24] + ".json")
     if not file.is_file():
-        found = numbers(**replay(spec, specs, made, profile, root, bar=bar))
+        found = numbers(**replay(spec, specs, made, profile, root, stop))
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_text(file, json.dumps(found))
     return json.loads(file.read_text(encoding="utf-8"))
@@ -158,20 +165,18 @@ def verify(profile: str, *, root: str | Path | None = None, only: Sequence[str] 
     Raises RunError where there is no git, or a replay does not run to its end."""
     root = project_root(root)
     specs, wrong = load_profile(profile, root=root), {}
-    chosen = {name: specs[name] for name in with_needs(only, specs) if only is None or name in only}
-    todo = {name: spec for name, spec in chosen.items() if replayable(spec, profile, root)}
-    with locked(run_folder(profile, root)), tqdm(total=len(todo), desc=f"verify {profile}", unit="run",
-                                                 disable=None) as bar:
-        def work(spec: RunSpec) -> None:
-            differ, compared = compare(spec, specs, profile, root, bar)
-            wrong.update({spec.name: differ} if differ else {})
-            said = f"{len(differ)} of {compared} differ" if differ else f"{compared} numbers agree"
-            tqdm.write(f"{spec.name:<28} {said}")
-            bar.update()
+    with_needs(only, specs)
+    todo = {name: replace(spec, needs=()) for name, spec in specs.items()
+            if (only is None or name in only) and replayable(spec, profile, root)}
 
-        alone = {name: replace(spec, needs=()) for name, spec in todo.items()}
-        side_by_side(alone, lambda spec: work(specs[spec.name]),
-                     workers or min(8, os.cpu_count() or 1), threading.Event())
+    def work(spec: RunSpec, stop: threading.Event) -> str:
+        differ, compared = compare(spec.name, specs, profile, root, stop)
+        if differ:
+            wrong[spec.name] = differ
+        return f"{len(differ)} of {compared} differ" if differ else f"{compared} numbers agree"
+
+    with locked(run_folder(profile, root)):
+        side_by_side(f"verify {profile}", todo, workers or min(8, os.cpu_count() or 1), work)
     return wrong
 
 # %% ../nbs/63_runs.ipynb #e22148b6
@@ -187,29 +192,27 @@ def replayable(spec: RunSpec, profile: str, root: Path) -> bool:
     return state == "open" and all(now[key] == record["made"][key] for key in ("parameters", "needs"))
 
 # %% ../nbs/63_runs.ipynb #ea39ade5
-def compare(spec: RunSpec, specs: dict[str, RunSpec], profile: str, root: Path,
-            bar: tqdm) -> tuple[dict[str, tuple], int]:
+def compare(name: str, specs: dict[str, RunSpec], profile: str, root: Path,
+            stop: threading.Event) -> tuple[dict[str, tuple], int]:
     "The numbers that differ between then and now, and how many were compared; agreement is noted."
-    chain = with_needs(spec.name, specs)
-    now = {name: made_from(specs[name], profile, root) for name in chain}
-    records = {name: read_record(name, profile, root) for name in chain}
-    then = {name: record["made"] if record else now[name] for name, record in records.items()}
-    paths = {name: record["notebook"] if record else specs[name].notebook
-             for name, record in records.items()}
-    old = {name: replace(specs[name], notebook=paths[name]) for name in chain}
-    before = remembered(old[spec.name], old, then, profile, root, bar)
-    after = remembered(spec, specs, now, profile, root, bar)
-    differ = {name: (before.get(name), after.get(name)) for name in sorted(before.keys() | after.keys())
-              if before.get(name) != after.get(name)}
+    now, then, old = {}, {}, {}
+    for one in with_needs(name, specs):
+        now[one] = made_from(specs[one], profile, root)
+        record = read_record(one, profile, root) or {"made": now[one], "notebook": specs[one].notebook}
+        then[one], old[one] = record["made"], replace(specs[one], notebook=record["notebook"])
+    before = remembered(old[name], old, then, profile, root, stop)
+    after = remembered(specs[name], specs, now, profile, root, stop)
+    differ, compared = differing(before, after)
     if not differ:
-        note(records[spec.name], "replayed", now[spec.name], len(before), root)
-    return differ, len(before)
+        note(name, profile, root, "replayed", now[name], compared)
+    return differ, compared
 
 # %% ../nbs/63_runs.ipynb #e6ba0344
-def note(record: dict, state: str, content: dict, compared: int, root: Path) -> None:
-    "Write into a record that it was checked against `content`, and where."
+def note(name: str, profile: str, root: Path, state: str, content: dict, compared: int) -> None:
+    "Write into the record of a run that it was checked against `content`, and where."
     proof = {"content": content, "compared": compared, "versions": versions(), "device": device()}
-    write_record(record | {state: proof}, root)
+    if record := read_record(name, profile, root):
+        write_record(record | {state: proof}, root)
 
 # %% ../nbs/63_runs.ipynb #2c275089
 def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -246,35 +249,38 @@ def spot(profile: str, *, root: str | Path | None = None,
     parameter `seeds` are passed over: make them again."""
     root = project_root(root)
     specs, found = load_profile(profile, root=root), {}
-    chosen = [specs[name] for name in specs if only is None or name in only]
-    with locked(run_folder(profile, root)), tqdm(desc=f"spot {profile}", unit="run") as bar:
-        for spec in chosen:
-            known = default_parameters(root / spec.notebook) | spec.parameters
-            if "seeds" not in known or not replayable(spec, profile, root):
-                tqdm.write(f"{spec.name:<28} passed over")
-                continue
-            if wrong := spot_one(spec, known["seeds"], profile, root, bar):
-                found[spec.name] = wrong
-            bar.update()
+    todo = {name: replace(specs[name], needs=()) for name in specs if only is None or name in only}
+
+    def work(spec: RunSpec, stop: threading.Event) -> str:
+        known = default_parameters(root / spec.notebook) | spec.parameters
+        if "seeds" not in known or not replayable(specs[spec.name], profile, root):
+            return "passed over"
+        wrong, judged = spot_one(specs[spec.name], known["seeds"], profile, root, stop)
+        if wrong:
+            found[spec.name] = wrong
+        return f"{len(wrong)} of {judged} rows outside"
+
+    with locked(run_folder(profile, root)):
+        side_by_side(f"spot {profile}", todo, 1, work)
     return found
 
 # %% ../nbs/63_runs.ipynb #81349302
-def spot_one(spec: RunSpec, seeds: object, profile: str, root: Path, bar: tqdm) -> dict[str, tuple]:
-    "One seed of one run, judged; noted when all its rows lie within."
-    made, record = made_from(spec, profile, root), read_record(spec.name, profile, root)
+def spot_one(spec: RunSpec, seeds: object, profile: str, root: Path,
+             stop: threading.Event) -> tuple[dict[str, tuple], int]:
+    "One seed of one run, judged as by `outside`; noted when all its rows lie within."
+    made = made_from(spec, profile, root)
     one = [1] * len(seeds) if isinstance(seeds, (list, tuple)) else 1
     with tempfile.TemporaryDirectory() as folder:
         content = snapshot(root, made, spec.notebook, Path(folder))
         run = Run(spec.name, profile, str(root), folder)
-        execute(spec, run, content, cache_folder("made", str(made["dsco"])[:12]), bar=bar,
-                stop=threading.Event(), parameters=spec.parameters | {"seeds": one})
+        execute(spec, run, content, cache_folder("made", str(made["dsco"])[:12]), stop=stop,
+                parameters=spec.parameters | {"seeds": one})
         rows = staged(folder, "rows.jsonl")
     table = read_rows(run_folder(profile, root) / "results.csv")
     wrong, judged = outside([row for row in table if row["notebook"] == spec.name], rows)
     if judged and not wrong:
-        note(record, "spot-checked", made, judged, root)
-    tqdm.write(f"{spec.name:<28} {len(wrong)} of {judged} rows outside")
-    return wrong
+        note(spec.name, profile, root, "spot-checked", made, judged)
+    return wrong, judged
 
 # %% ../nbs/63_runs.ipynb #eb6abd09
 def rehearse(profile: str, *, root: str | Path | None = None, only: Sequence[str] | None = None,
@@ -283,23 +289,21 @@ def rehearse(profile: str, *, root: str | Path | None = None, only: Sequence[str
 
     Raises RunError, when all have been tried, naming those that did not run to their end."""
     root = project_root(root)
-    specs, took, failed = load_profile(profile, root=root), {}, {}
+    specs, took, failed = load_profile(profile, root=root), {}, []
     chosen = {name: replace(specs[name], needs=()) for name in specs if only is None or name in only}
     now = {name: made_from(spec, profile, root) for name, spec in specs.items()}
-    with tqdm(total=len(chosen), desc=f"rehearse {profile}", unit="run", disable=None) as bar:
-        def work(spec: RunSpec) -> None:
-            started = time.perf_counter()
-            try:
-                replay(specs[spec.name], specs, now, profile, root, bar=bar,
-                       extra={"DSCO_AUTOCAST": "bfloat16"})
-            except RunError as error:
-                failed[spec.name] = str(error)
-            took[spec.name] = round(time.perf_counter() - started, 1)
-            tqdm.write(f"{spec.name:<28} {failed.get(spec.name, f'runs, {took[spec.name]:.0f} s')}")
-            bar.update()
 
-        side_by_side(chosen, work, workers or min(8, os.cpu_count() or 1), threading.Event())
+    def work(spec: RunSpec, stop: threading.Event) -> str:
+        started, said = time.perf_counter(), "runs"
+        try:
+            replay(specs[spec.name], specs, now, profile, root, stop, {"DSCO_AUTOCAST": "bfloat16"})
+        except RunError as error:
+            failed.append(said := str(error))
+        took[spec.name] = round(time.perf_counter() - started, 1)
+        return f"{said}, {took[spec.name]:.0f} s"
+
+    side_by_side(f"rehearse {profile}", chosen, workers or min(8, os.cpu_count() or 1), work)
     if failed:
         raise RunError(f"{len(failed)} of {len(chosen)} runs of {profile} did not rehearse: "
-                       + " ".join(failed.values()))
+                       + " ".join(failed))
     return took

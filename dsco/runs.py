@@ -27,13 +27,14 @@ from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 import dsco
+
 from .core import cache_folder
-from .profiles import (RunSpec, RunStatus, default_parameters, git, load_profile, made_from,
-                           read_record, run_folder, status, with_needs)
+from .profiles import (RunSpec, RunStatus, default_parameters, git, load_profile,
+                           made_from, read_record, run_folder, status, with_needs)
 from .records import Run, project_root, read_rows, staged, write_rows
 
 # %% auto #0
-__all__ = ['LARGEST', 'RunError', 'tidy_notebook', 'reproduce', 'render_readme']
+__all__ = ['RunError', 'reproduce', 'render_readme']
 
 # %% ../nbs/63_runs.ipynb #56f9a853
 LAUNCHER = """
@@ -115,7 +116,7 @@ def share_downloads(cache: Path) -> None:
         (cache / "data").symlink_to(own.resolve(), target_is_directory=True)
 
 # %% ../nbs/63_runs.ipynb #abc8870e
-def execute(spec: RunSpec, run: Run, content: Path, cache: Path, *, parameters: dict, bar: tqdm,
+def execute(spec: RunSpec, run: Run, content: Path, cache: Path, *, parameters: dict,
             stop: threading.Event, extra: dict[str, str] | None = None) -> None:
     """Run the notebook into the staging folder until it ends or `stop` is set.
 
@@ -124,17 +125,11 @@ def execute(spec: RunSpec, run: Run, content: Path, cache: Path, *, parameters: 
     job = dict(input_path=str(source), output_path=str(output), parameters=parameters,
                cwd=str(source.parent), kernel_name="python3", progress_bar=False, start_timeout=300)
     log = Path(run.folder, "log.txt")
-    with open(log, "w") as file:
-        process = subprocess.Popen([sys.executable, "-c", LAUNCHER, json.dumps(job)], stdout=file,
-                                   stderr=file, stdin=subprocess.PIPE,
-                                   env=environment(run, content, cache) | (extra or {}))
-    try:
+    with open(log, "w") as file, subprocess.Popen(
+            [sys.executable, "-c", LAUNCHER, json.dumps(job)], stdout=file, stderr=file,
+            stdin=subprocess.PIPE, env=environment(run, content, cache) | (extra or {})) as process:
         while process.poll() is None and not stop.is_set():
             time.sleep(0.1)
-            bar.refresh()
-    finally:
-        process.stdin.close()
-        process.wait()
     if process.returncode:
         raise failure(spec, output, log)
 
@@ -223,13 +218,15 @@ def device() -> str:
 # %% ../nbs/63_runs.ipynb #c50e70d4
 def make_record(spec: RunSpec, run: Run, made: dict, content: Path, seconds: float) -> dict:
     "The JSON record of a run that has finished, from what it staged."
+    def merged(file: str) -> dict[str, object]:
+        return {name: value for values in staged(run.folder, file) for name, value in values.items()}
+
     parameters = default_parameters(content / spec.notebook) | spec.parameters
-    metrics: dict[str, object] = {}
-    for values in staged(run.folder, "metrics.jsonl"):
-        metrics |= values
+    timings = merged("timings.jsonl")
     return {"name": spec.name, "profile": run.profile, "notebook": spec.notebook,
             "parameters": parameters, "seed": parameters.get("seed"), "versions": versions(),
-            "device": device(), "seconds": round(seconds, 1), "metrics": metrics,
+            "device": device(), "seconds": round(seconds, 1),
+            "metrics": merged("metrics.jsonl") | timings, "timings": sorted(timings),
             "rows": len(staged(run.folder, "rows.jsonl")),
             "figures": sorted(path.stem for path in Path(run.folder, "figures").glob("*.png")),
             "kept": sorted(path.name for path in Path(run.folder, "kept").glob("*")), "made": made}
@@ -314,19 +311,19 @@ def kept_so_far(run: Run):
 FINISHING = threading.Lock()  # results.csv belongs to all runs of a profile
 
 
-def run_one(spec: RunSpec, profile: str, root: Path, runs: Iterable[str], bar: tqdm,
-            stop: threading.Event, *, draw: bool = False) -> None:
+def run_one(spec: RunSpec, profile: str, root: Path, runs: Iterable[str], stop: threading.Event, *,
+            draw: bool = False) -> str:
     "Run one notebook and keep what it gives; with `draw`, its figures and its text only."
-    parent = run_folder(profile, root)
+    parent, start = run_folder(profile, root), time.perf_counter()
     # A folder of its own for every attempt: what an earlier one may still write never mixes in.
     folder = Path(tempfile.mkdtemp(prefix=f"{spec.name}.", suffix=".partial", dir=parent))
-    run, start = Run(spec.name, profile, str(root), str(folder), draw), time.perf_counter()
+    run = Run(spec.name, profile, str(root), str(folder), draw)
     made = made_from(spec, profile, root)
     try:
         content = snapshot(root, made, spec.notebook, folder)
         cache = cache_folder("made", str(made["dsco"])[:12])
         with kept_so_far(run):
-            execute(spec, run, content, cache, parameters=spec.parameters, bar=bar, stop=stop)
+            execute(spec, run, content, cache, parameters=spec.parameters, stop=stop)
         with FINISHING:
             if draw:
                 place(spec, run, content, read_record(spec.name, profile, root))
@@ -334,30 +331,35 @@ def run_one(spec: RunSpec, profile: str, root: Path, runs: Iterable[str], bar: t
                 finish(spec, run, made, content, time.perf_counter() - start, runs)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    took = time.perf_counter() - start
+    return f"done in {took:.0f} s → papermill_runs/{profile}/{spec.name}.ipynb"
 
 # %% ../nbs/63_runs.ipynb #0b51e5de
-def side_by_side(specs: dict[str, RunSpec], work: Callable[[RunSpec], None], workers: int,
-                 stop: threading.Event) -> None:
-    """Call `work` for every run, each after those it needs, at most `workers` at once.
+def side_by_side(title: str, specs: dict[str, RunSpec], workers: int,
+                 work: Callable[[RunSpec, threading.Event], str]) -> None:
+    """Call `work(spec, stop)` for every run, each after those it needs, at most `workers` at once.
 
-    When one raises, those under way finish, no other starts, and the error is raised. An interrupt
-    sets `stop`."""
+    A bar says what is under way, a line what `work` returned. When one raises, those under way finish,
+    no other starts, and the error is raised. An interrupt sets `stop`."""
     graph = {name: [need for need in spec.needs if need in specs] for name, spec in specs.items()}
-    order, errors = TopologicalSorter(graph), []
+    order, stop, errors, pending = TopologicalSorter(graph), threading.Event(), [], {}
     order.prepare()
-    pending = {}
-    with ThreadPoolExecutor(workers) as pool:
+    bar = tqdm(total=len(specs), desc=title, unit="run", disable=None)
+    with bar, ThreadPoolExecutor(workers) as pool:
         try:
             while order.is_active() and (pending or not errors):
                 ready = [] if errors else order.get_ready()
-                pending |= {pool.submit(work, specs[name]): name for name in ready}
-                for done in wait(pending, return_when=FIRST_COMPLETED).done:
+                pending |= {pool.submit(work, specs[name], stop): name for name in ready}
+                bar.set_postfix_str(", ".join(n for f, n in pending.items() if f.running()))
+                for done in wait(pending, timeout=0.5, return_when=FIRST_COMPLETED).done:
                     name = pending.pop(done)
-                    if done.exception() is None:
-                        order.done(name)
+                    if error := done.exception():
+                        errors.append(error)
+                        pending = {f: n for f, n in pending.items() if not f.cancel()}
                     else:
-                        errors.append(done.exception())
-                        pending = {f: name for f, name in pending.items() if not f.cancel()}
+                        tqdm.write(f"{name:<28} {done.result()}")
+                        bar.update()
+                        order.done(name)
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)
@@ -386,15 +388,15 @@ def reproduce(profile: str, *, root: str | Path | None = None, only: Sequence[st
         for leftover in run_folder(profile, root).glob("*.partial"):
             shutil.rmtree(leftover, ignore_errors=True)
         states = {run.name: run.state for run in status(profile, root=root)}
-        if draw:
-            todo = {name: specs[name] for name in specs if name in wanted and drawable(name, profile, root)}
-        else:
-            forced = wanted if force and only is None else set(only or ()) if force else set()
-            todo = {name: spec for name, spec in specs.items()
-                    if name in forced or name in wanted and states[name] in ("missing", "open")}
-        for name in sorted(wanted - todo.keys()):
+        forced = set(wanted if only is None else only) if force else set()
+        due = {name for name, state in states.items() if state in ("missing", "open")} | forced
+        chosen = {name for name in wanted if drawable(name, profile, root)} if draw else wanted & due
+        for name in sorted(wanted - chosen):
             tqdm.write(f"{name:<28} {states[name]}" + (", and kept nothing to draw from" if draw else ""))
-        make(todo, specs, profile, root, draw, workers)
+        todo = {name: spec for name, spec in specs.items() if name in chosen}
+        cores = 1 if todo and on_gpu() else min(8, os.cpu_count() or 1)
+        side_by_side(profile, todo, workers or cores,
+                     lambda spec, stop: run_one(spec, profile, root, list(specs), stop, draw=draw))
     return status(profile, root=root)
 
 # %% ../nbs/63_runs.ipynb #676a358c
@@ -402,27 +404,6 @@ def drawable(name: str, profile: str, root: Path) -> bool:
     "Whether a run kept what it takes to be drawn again."
     record = read_record(name, profile, root)
     return bool(record and record.get("kept"))
-
-
-def make(todo: dict[str, RunSpec], specs: dict[str, RunSpec], profile: str, root: Path, draw: bool,
-         workers: int | None) -> None:
-    "Run `todo` side by side, with a bar that says what is under way."
-    stop, under_way = threading.Event(), []
-    with tqdm(total=len(todo), desc=profile, unit="run", disable=None) as bar:
-        def work(spec: RunSpec) -> None:
-            started = time.perf_counter()
-            under_way.append(spec.name)
-            bar.set_postfix_str(", ".join(under_way))
-            run_one(spec, profile, root, list(specs), bar, stop, draw=draw)
-            under_way.remove(spec.name)
-            bar.set_postfix_str(", ".join(under_way), refresh=False)
-            bar.update()
-            took = time.perf_counter() - started
-            tqdm.write(f"{spec.name:<28} done in {took:.0f} s → papermill_runs/{profile}/{spec.name}.ipynb")
-
-        if todo:
-            cores = 1 if on_gpu() else min(8, os.cpu_count() or 1)
-            side_by_side(todo, work, workers or cores, stop)
 
 # %% ../nbs/63_runs.ipynb #d6542f03
 def render_readme(*, root: str | Path | None = None) -> str:

@@ -13,20 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .discrepancy import check_pair
+from .core import number, of_kind, whole
 from .features import FeatureMap, extract
 
 # %% auto #0
-__all__ = ['Law', 'make_law', 'difference', 'ball_minimum', 'falling_zero', 'Gap', 'check_laws', 'check_positive', 'squared_gap',
-           'squared_risk', 'fit_squared', 'moment_mmd', 'softmax_risk', 'fit_softmax', 'check_ascent', 'ascend_softmax',
-           'squared_gradient_gap', 'check_moments', 'linear_excess_bound']
+__all__ = ['Law', 'make_law', 'squared_gap', 'moment_mmd', 'ascend_softmax', 'linear_excess_bound']
 
 # %% ../nbs/10_matching.ipynb #26326e74
 @dataclass(frozen=True)
 class Law:
-    """A finite law of features and labels, or a difference of two: row i of `z` (n, k) with label `y[i]` has weight `w[i]`.
+    """A finite law of features and labels, or a difference of two.
 
-    `z` and `w` (n,) in float64, `y` int64 (n,) in 0 … `classes` − 1. The weights of a law sum to 1, those of a difference to 0."""
+    Row i of `z` (n, k) with label `y[i]` has weight `w[i]`. `z` and `w` (n,) in float64, `y` int64 (n,)
+    in 0 … `classes` − 1. The weights of a law sum to 1, those of a difference to 0."""
 
     z: Tensor
     y: Tensor
@@ -43,51 +42,63 @@ class Law:
         "Second moments of features and labels, E z e_yᵀ, (k, classes)."
         return self.z.T @ (self.w[:, None] * F.one_hot(self.y, self.classes).double())
 
-
+# %% ../nbs/10_matching.ipynb #10d00002
 def make_law(phi: FeatureMap, images) -> Law:
-    """The law of (φ(x), 1) and label for the images of a set, an ImageSet or a ConcentratedSet, all with the same weight.
+    """The law of (φ(x), 1) and label for the images of a set, all with the same weight.
 
-    Raises ValueError for a set without images."""
-    if len(images.labels) == 0:
+    `images`: an ImageSet or a ConcentratedSet. Raises ValueError for a set without images."""
+    if not (n := len(images.labels)):
         raise ValueError("images is empty, but a law needs at least one image.")
     features = extract(phi, images.images).cpu().double()
-    n = len(features)
-    return Law(torch.cat([features, features.new_ones(n, 1)], 1), images.labels.cpu(), features.new_full((n,), 1 / n), len(images.classes))
+    z = torch.cat([features, features.new_ones(n, 1)], 1)
+    return Law(z, images.labels.cpu(), features.new_full((n,), 1 / n), len(images.classes))
 
-
+# %% ../nbs/10_matching.ipynb #10d00003
 def difference(p: Law, q: Law) -> Law:
-    "p − q: the rows of both, those of `q` with negative weights. Raises ValueError for laws of other features or classes."
-    check_pair(p.z, q.z)
-    if p.classes != q.classes:
-        raise ValueError(f"p has {p.classes} classes but q has {q.classes}: the two laws must be of the same labels.")
-    return Law(torch.cat([p.z, q.z]), torch.cat([p.y, q.y]), torch.cat([p.w, -q.w]), p.classes)
+    "p − q: the rows of both, those of `q` with negative weights. Raises as `check_laws` does."
+    check_laws(p, q)
+    rows = torch.cat([p.z, q.z]), torch.cat([p.y, q.y]), torch.cat([p.w, -q.w])
+    return Law(*rows, p.classes)
+
+
+def check_laws(p: Law, q: Law) -> None:
+    "Raise TypeError or ValueError unless both are laws of the same features and classes."
+    for name, law in (("p", p), ("q", q)):
+        of_kind(name, law, Law, "pass make_law(feature_map, images)")
+    (k, classes), (other, others) = ((law.z.shape[1], law.classes) for law in (p, q))
+    if (k, classes) != (other, others):
+        raise ValueError(f"p has {k} features and {classes} classes, but q has {other} and {others}: "
+                         "make both laws by the same feature map, of the same labels.")
 
 # %% ../nbs/10_matching.ipynb #fa1cc78c
 def ball_minimum(H: Tensor, G: Tensor, radius: float) -> tuple[Tensor, float, float]:
-    """Where ½tr(WᵀHW) − tr(WᵀG) is least over ‖W‖ ≤ `radius`: W (k, K), the value there and the multiplier μ of (8).
+    """Where ½tr(WᵀHW) − tr(WᵀG) is least over ‖W‖ ≤ `radius`.
 
-    `H` (k, k) symmetric, of any signs, `G` (k, K), both float64. Exact up to rounding; Moré and Sorensen 1983.
-    Raises ValueError for a radius that is not positive."""
-    if not radius > 0:
-        raise ValueError(f"radius is {radius}, but it must be positive: a ball of weights is meant.")
+    W (k, K), the value there and the multiplier μ of (8). `H` (k, k) symmetric, of any signs, `G`
+    (k, K), both float64. Exact up to rounding; Moré and Sorensen 1983. Raises ValueError for a radius
+    that is not positive."""
+    number("radius", radius, 0, ends=False)
     values, basis = torch.linalg.eigh(H)
-    g, tiny = basis.T @ G, 1e-12 * max(float(values.abs().max()), float(G.norm()) / radius) + torch.finfo(H.dtype).tiny
+    g, size = basis.T @ G, float(G.norm()) / radius
+    tiny = 1e-12 * max(float(values.abs().max()), size) + torch.finfo(H.dtype).tiny
 
     def solution(shift: float) -> Tensor:
         "(H + μI)⁻¹G in the basis of eigenvectors."
         return g / (values + shift).clamp(min=tiny)[:, None]
 
     low = max(0.0, -float(values[0]))
-    high = max(low, float(G.norm()) / radius - float(values[0])) + tiny
+    high = max(low, size - float(values[0])) + tiny
     shift = falling_zero(lambda shift: float(solution(shift).norm()) - radius, low, high)
     W = solution(shift)
     if shift > 0 and shift == low:
-        W[0, 0] = math.sqrt(max(0.0, radius**2 - float(W.square().sum() - W[0, 0].square())))
-    return basis @ W, float(0.5 * (values[:, None] * W.square()).sum() - (g * W).sum()), shift
+        rest = float(W.square().sum() - W[0, 0].square())
+        W[0, 0] = math.sqrt(max(0.0, radius**2 - rest))
+    value = float(0.5 * (values[:, None] * W.square()).sum() - (g * W).sum())
+    return basis @ W, value, shift
 
 
 def falling_zero(f: Callable[[float], float], low: float, high: float) -> float:
-    "Where the falling function `f` passes 0 between `low` and `high`; `low` when it is not positive there."
+    "Where the falling function `f` passes 0 from `low` to `high`; `low` when it is not positive there."
     if f(low) <= 0:
         return low
     for _ in range(100):
@@ -113,136 +124,122 @@ class Gap:
         "sup D − inf D, equation (3)."
         return self.highest - self.lowest
 
-
-def check_laws(p: Law, q: Law) -> None:
-    "Raise TypeError or ValueError unless both are laws of the same features and classes."
-    for name, law in (("p", p), ("q", q)):
-        if not isinstance(law, Law):
-            raise TypeError(f"{name} is a {type(law).__name__}, but it must be a Law: pass make_law(feature_map, images).")
-    if p.z.shape[1] != q.z.shape[1] or p.classes != q.classes:
-        raise ValueError(f"p has {p.z.shape[1]} features and {p.classes} classes, but q has {q.z.shape[1]} and {q.classes}: make both laws by one feature map, on the same classes.")
-
-
-def check_positive(name: str, value: float) -> None:
-    "Raise ValueError unless `value` is positive and finite."
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-        raise ValueError(f"{name} is {value!r}, but it must be a positive number: change it.")
-
-
+# %% ../nbs/10_matching.ipynb #10d00005
 def squared_gap(p: Law, q: Law, radius: float) -> Gap:
-    "The exact range of D, equation (7), for the squared loss of linear layers W with ‖W‖ ≤ `radius`. Raises TypeError or ValueError for laws of other features or classes."
+    """The exact range of D, equation (7), for the squared loss of linear layers W with ‖W‖ ≤ `radius`.
+
+    Raises TypeError or ValueError for laws of other features or classes, and for the radius."""
     check_laws(p, q)
-    check_positive("radius", radius)
     M, C = p.M - q.M, p.C - q.C
     return Gap(ball_minimum(M, C, radius)[1], -ball_minimum(-M, -C, radius)[1])
 
-
+# %% ../nbs/10_matching.ipynb #10d00006
 def squared_risk(W: Tensor, law: Law, *, decay: float = 0.0) -> float:
     "E ½‖Wᵀz − e_y‖² + decay/2 · ‖W‖² for a linear layer W (k, classes)."
-    return float(0.5 * (W * (law.M @ W)).sum() - (W * law.C).sum() + 0.5 * law.w.sum() + 0.5 * decay * W.square().sum())
+    risk = 0.5 * (W * (law.M @ W)).sum() - (W * law.C).sum() + 0.5 * law.w.sum()
+    return float(risk + 0.5 * decay * W.square().sum())
 
 
 def fit_squared(law: Law, decay: float) -> Tensor:
-    "The linear layer (k, classes) with the least `squared_risk` with weight decay: (M + decay·I)⁻¹ C. Raises ValueError unless decay > 0."
-    if not decay > 0:
-        raise ValueError(f"decay is {decay}, but it must be positive: without it the best weights need not be unique.")
-    check_positive("decay", decay)
+    """The linear layer (k, classes) of least `squared_risk` with weight decay: (M + decay·I)⁻¹ C.
+
+    Raises ValueError unless decay > 0: without it the best weights need not be unique."""
+    number("decay", decay, 0, ends=False)
     return torch.linalg.solve(law.M + decay * torch.eye(len(law.M)).double(), law.C)
 
 # %% ../nbs/10_matching.ipynb #60f6c54f
 def moment_mmd(p: Law, q: Law) -> float:
-    "MMD, not squared, of the kernel ¼(zᵀz′)² + zᵀz′[y = y′]: equation (10). Raises TypeError or ValueError for laws of other features or classes."
+    """MMD, not squared, of the kernel ¼(zᵀz′)² + zᵀz′[y = y′]: equation (10).
+
+    Raises TypeError or ValueError for laws of other features or classes."""
     check_laws(p, q)
-    return float((0.25 * (p.M - q.M).square().sum() + (p.C - q.C).square().sum()).sqrt())
+    squares = 0.25 * (p.M - q.M).square().sum() + (p.C - q.C).square().sum()
+    return float(squares.sqrt())
 
 # %% ../nbs/10_matching.ipynb #a8c77744
 def softmax_risk(W: Tensor, law: Law, *, decay: float = 0.0) -> Tensor:
-    "E [lse(Wᵀz) − (Wᵀz)_y] + decay/2 · ‖W‖² for linear layers W (…, k, classes): shape (…), differentiable. Takes differences of laws, too."
+    """E [lse(Wᵀz) − (Wᵀz)_y] + decay/2 · ‖W‖² for linear layers W (…, k, classes), of shape (…).
+
+    Differentiable. Takes differences of laws, too."""
     scores = law.z @ W
     losses = scores.logsumexp(-1) - scores[..., torch.arange(len(law.y)), law.y]
     return losses @ law.w + 0.5 * decay * W.square().sum((-2, -1))
 
 
 def fit_softmax(law: Law, decay: float, *, iterations: int = 200) -> tuple[Tensor, float]:
-    """The linear layer (k, classes) with the least `softmax_risk` with weight decay, and a certified ε of equation (4).
+    """The linear layer (k, classes) of least `softmax_risk` with weight decay, and ε of equation (4).
 
-    The objective J is decay-strongly convex, so J(W) − min J ≤ ‖∇J(W)‖² / (2 decay) whatever the solver did.
-    Raises ValueError unless decay > 0."""
-    if not decay > 0:
-        raise ValueError(f"decay is {decay}, but it must be positive: without it the best weights need not exist.")
-    check_positive("decay", decay)
+    The objective J is decay-strongly convex, so J(W) − min J ≤ ‖∇J(W)‖² / (2 decay) whatever the solver
+    did. Raises ValueError unless decay > 0: without it the best weights need not exist."""
+    number("decay", decay, 0, ends=False)
     W = torch.zeros(law.z.shape[1], law.classes).double().requires_grad_()
-    lbfgs = torch.optim.LBFGS([W], max_iter=iterations, tolerance_grad=1e-7, line_search_fn="strong_wolfe")
+    lbfgs = torch.optim.LBFGS([W], max_iter=iterations, tolerance_grad=1e-7,
+                              line_search_fn="strong_wolfe")
 
-    def closure() -> Tensor:
+    def closure() -> float:
         lbfgs.zero_grad()
         loss = softmax_risk(W, law, decay=decay)
         loss.backward()
-        return loss
+        return loss.item()
 
     lbfgs.step(closure)
-    closure()
-    return W.detach(), float(W.grad.square().sum()) / (2 * decay)
+    [slope] = torch.autograd.grad(softmax_risk(W, law, decay=decay), W)
+    return W.detach(), float(slope.square().sum()) / (2 * decay)
 
-
-def check_ascent(p: Law, q: Law, radius: float, starts: Tensor, steps: int) -> None:
-    "Raise TypeError or ValueError unless there is a ball, a start in the space of the weights, and a step."
-    check_laws(p, q)
-    check_positive("radius", radius)
-    wanted = (p.z.shape[1], p.classes)
-    if not isinstance(starts, Tensor) or starts.ndim != 3 or tuple(starts.shape[1:]) != wanted or not len(starts):
-        raise ValueError(f"starts is {tuple(starts.shape) if isinstance(starts, Tensor) else type(starts).__name__}, but it must be a tensor of shape (m, {wanted[0]}, {wanted[1]}): try torch.randn(4, *{wanted}).double().")
-    if type(steps) is not int or steps < 1:
-        raise ValueError(f"steps is {steps!r}, but it must be a whole number of at least 1: try 30.")
-
-
+# %% ../nbs/10_matching.ipynb #10d00008
 def ascend_softmax(p: Law, q: Law, radius: float, *, starts: Tensor, steps: int = 30) -> Gap:
-    """A range of D that weights with ‖W‖ ≤ `radius` reach: what is found lies *inside* the true range, so d_Θ is at least its discrepancy.
+    """A range of D that weights with ‖W‖ ≤ `radius` reach, by projected gradient ascent on D and on −D.
 
-    Projected gradient ascent on D and on −D with normalised steps, radius/√t long, from each of `starts` (m, k, classes). Raises TypeError
-    or ValueError for laws of other features or classes, a radius that is not positive, and starts of another shape."""
-    check_ascent(p, q, radius, starts, steps)
+    What is found lies *inside* the true range, so d_Θ is at least its discrepancy. Normalised steps,
+    radius/√t long, from each of `starts` (m, k, classes). Raises TypeError or ValueError for laws of
+    other features or classes, a radius that is not positive, and starts of another shape."""
     change = difference(p, q)
+    number("radius", radius, 0, ends=False)
+    of_kind("starts", starts, Tensor, "pass weights of shape (m, k, classes)")
+    wanted = (p.z.shape[1], p.classes)
+    if starts.ndim != 3 or tuple(starts.shape[1:]) != wanted or not len(starts):
+        raise ValueError(f"starts is {tuple(starts.shape)}, but it must be of shape (m, {wanted[0]}, "
+                         f"{wanted[1]}): try torch.randn(4, *{wanted}).double().")
     W = torch.cat([starts, starts])
     sign = torch.ones(len(W)).double()
     sign[len(starts) :] = -1
     best = torch.zeros(len(W)).double()
-    for t in range(1, steps + 2):
-        W = (W * (radius / W.flatten(1).norm(dim=1).clamp(min=radius))[:, None, None]).requires_grad_()
+    for t in range(1, whole("steps", steps) + 2):
+        length = W.flatten(1).norm(dim=1).clamp(min=radius)
+        W = (W * (radius / length)[:, None, None]).requires_grad_()
         values = sign * softmax_risk(W, change)
         best = torch.maximum(best, values.detach())
         slope = torch.autograd.grad(values.sum(), W)[0]
-        W = W.detach() + radius / t**0.5 * slope / slope.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None]
+        steep = slope.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None]
+        W = W.detach() + radius / t**0.5 * slope / steep
     return Gap(-float(best[len(starts) :].max()), float(best[: len(starts)].max()))
 
 # %% ../nbs/10_matching.ipynb #6c68da09
 def squared_gradient_gap(p: Law, q: Law, radius: float) -> float:
-    "The largest ‖∇R_p(W) − ∇R_q(W)‖ over ‖W‖ ≤ `radius` for the squared loss of linear layers, exactly. Raises as `squared_gap` does."
+    """The largest ‖∇R_p(W) − ∇R_q(W)‖ over ‖W‖ ≤ `radius`, for the squared loss of linear layers.
+
+    Exact. Raises as `squared_gap` does."""
     check_laws(p, q)
-    check_positive("radius", radius)
     M, C = p.M - q.M, p.C - q.C
-    return math.sqrt(max(0.0, float(C.square().sum()) - 2 * ball_minimum(-M @ M, -M @ C, radius)[1]))
+    least = ball_minimum(-M @ M, -M @ C, radius)[1]
+    return math.sqrt(max(0.0, float(C.square().sum()) - 2 * least))
 
 # %% ../nbs/10_matching.ipynb #05b0fd8b
-def check_moments(H: Tensor, best: Tensor, rows: int, spread: float) -> None:
-    "Raise ValueError unless `H` can be second moments, and `best`, `rows` and `spread` fit them."
-    if H.ndim != 2 or H.shape[0] != H.shape[1] or not torch.allclose(H, H.T) or float(torch.linalg.eigvalsh(H)[0]) < -1e-6 * float(H.abs().max()):
-        raise ValueError(f"H has shape {tuple(H.shape)}, but it must be a symmetric matrix without negative eigenvalues: pass xᵀx/n of features x (n, d).")
-    if tuple(best.shape) != (len(H),):
-        raise ValueError(f"best has shape {tuple(best.shape)}, but it must be ({len(H)},), like a row of H: pass the weights of least risk.")
-    if type(rows) is not int or not isinstance(spread, (int, float)) or not 0 <= spread < math.inf:
-        raise ValueError(f"rows is {rows!r} and spread {spread!r}, but they must be a whole number and a number, neither negative: change them.")
-
-
 def linear_excess_bound(H: Tensor, best: Tensor, rows: int, *, spread: float = 1.0) -> float:
-    """The least expected excess risk that `rows` synthetic rows can leave after one gradient step of linear regression: equation (18).
+    """The least expected excess risk that `rows` synthetic rows can leave: equation (18).
 
-    `H` (d, d): second moments of the real features. `best` (d,): a minimiser of the real risk. Starts have mean 0 and second
-    moment spread²·I. Raises ValueError for a negative number of rows."""
-    check_moments(H, best, rows, spread)
-    if rows < 0:
-        raise ValueError(f"rows is {rows}, but it must not be negative.")
+    It is what is left after one gradient step of linear regression. `H` (d, d): second moments of the
+    real features. `best` (d,): a minimiser of the real risk. Starts have mean 0 and second moment
+    spread²·I. Raises ValueError for what is no second moment, and numbers below 0."""
+    whole("rows", rows, 0)
+    number("spread", spread, 0)
+    if tuple(H.shape) != 2 * tuple(best.shape) or not torch.allclose(H, H.mT):
+        raise ValueError(f"H has shape {tuple(H.shape)} and best {tuple(best.shape)}, but H must be "
+                         "symmetric, (d, d), and best (d,): pass xᵀx/n of features x (n, d).")
     values, basis = torch.linalg.eigh(H)
+    if float(values[0]) < -1e-6 * float(H.abs().max()):
+        raise ValueError(f"H has shape {tuple(H.shape)} and negative eigenvalues, but second moments "
+                         "have none: pass xᵀx/n of features x (n, d).")
     half = basis * values.clamp(min=0).sqrt()
     S = half.T @ (spread**2 * torch.eye(len(H)).to(H) + torch.outer(best, best)) @ half
     return 0.5 * float(torch.linalg.eigvalsh(S).flip(0)[rows:].clamp(min=0).sum())

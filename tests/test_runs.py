@@ -142,6 +142,17 @@ def test_a_changed_number_is_named(done):
     assert states(done)[0] == "open"
 
 
+def test_a_clock_is_no_difference(done):
+    "What is handed over as a timing is in the record, and no replay compares it."
+    write_notebook(done / "nbs/second.ipynb", ["import time\nfrom dsco.records import metric, timing", "seed = 3",
+                                               "metric(seen=1)\ntiming(now=time.time())"])
+    reproduce("tiny", root=done)
+    written = read_record("second", "tiny", done)
+    assert written["timings"] == ["now"] and written["metrics"].keys() == {"seen", "now"}
+    change(done / "nbs/second.ipynb", "time.time()", "1 + time.time()")
+    assert verify("tiny", root=done) == {} and read_record("second", "tiny", done)["replayed"]["compared"] == 1
+
+
 def test_a_replay_sees_what_it_needs_by_the_same_content(done):
     "The second run counts the rows of the first: two in a replay, by both contents."
     change(done / "nbs/second.ipynb", "len(results())", "len(list(results()))")
