@@ -18,7 +18,7 @@ from .sets import ConcentratedSet
 from .target import Objective, greedy_rows, make_target
 
 # %% auto #0
-__all__ = ['select_residual', 'select_missing', 'select', 'default_maps']
+__all__ = ['select_residual', 'select_missing', 'select']
 
 # %% ../nbs/07_selection.ipynb #024bdb83
 def check_counts(images: ImageSet, counts: Sequence[int], name: str = "a value of counts") -> None:
@@ -245,15 +245,9 @@ def select(images: ImageSet, *, ipc: int, rule: str = "herding",
     of_kind("images", images, ImageSet, "pass load_data(...).train")
     one_of("rule", rule, SELECTORS)
     as_counts(images, ipc)
-    if feature_maps is not None:
-        maps = as_maps(feature_maps)
-    else:
-        maps = [] if rule == "random" else default_maps(images, seed)
+    maps = [] if feature_maps is None else as_maps(feature_maps)
+    if not maps and rule != "random":
+        maps += trajectory_features(images, steps=(400,), seed=seed, progress=False)
     chosen = SELECTORS[rule](images, ipc, maps, seed)
     return ConcentratedSet.from_selection(images, chosen, method="select", rule=rule, ipc=ipc,
                                           seed=seed)
-
-
-def default_maps(images: ImageSet, seed: int) -> list[FeatureMap]:
-    "The end of a short training run on `images`."
-    return list(trajectory_features(images, steps=(400,), seed=seed, progress=False))
