@@ -7,7 +7,8 @@ import importlib
 
 _HOMES = {
     "load_data": "data", "ImageSet": "data", "Data": "data", "ConcentratedSet": "sets",
-    "evaluate": "training", "Prior": "prior", "concentrate": "concentration",
+    "evaluate": "training", "select": "selection", "Prior": "prior",
+    "concentrate": "concentration",
     "plan": "planning", "Plan": "planning", "Pilot": "planning",
     "distill": "distillation", "Schedule": "choices", "Window": "choices", "Known": "choices",
     "Random": "choices", "Pool": "choices", "Pixels": "choices", "Noise": "choices",

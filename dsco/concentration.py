@@ -20,13 +20,13 @@ from torch import Tensor
 import dsco
 from .core import cache_folder, check_writable, stable_seed
 from .data import ImageSet, to_float
-from .discrepancy import OBJECTIVES
 from .doping import choose_share, predicted_share, real_counts
 from .features import FeatureMap, extract, random_features, trajectory_features
-from .nopt import Target, greedy_rows, make_target, optimise_noise, pool_features, prefix_sizes, target_rows
+from .nopt import optimise_noise, pool_features
 from .prior import Prior, fingerprint
-from .selection import centres, select_missing, spread_one
+from .selection import k_means, select_missing, spread_one
 from .sets import ConcentratedSet, join
+from .target import OBJECTIVES, Target, greedy_rows, make_target, prefix_sizes, target_rows
 from .training import Protocol, evaluate, find_protocol
 
 # %% auto #0
@@ -168,7 +168,7 @@ def noise_of_real(prior: Prior, aim: Aim, ipc: int, label: int) -> Tensor:
     "Noise of the real images of one class nearest to the centres of k-means, in greedy order; every feature map counts the same."
     features = [summary.values["points"] for summary in aim.start.summaries[label]]
     joined = spread_one(features, len(features[0]))
-    chosen = centres(joined, ipc).to(joined.device)
+    chosen = k_means(joined, ipc).to(joined.device)
     chosen = chosen[greedy_rows(aim.start, label, [phi[chosen] for phi in features], ipc).to(joined.device)].cpu()
     rows = target_rows(aim.fit, label, aim.start.objective)[chosen]
     return prior.invert(to_float(aim.fit.images[rows.to(aim.fit.images.device)]), torch.full((ipc,), label))

@@ -10,31 +10,37 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from torch import Tensor
 
-from .core import stable_seed
+from .core import number, stable_seed
 
 # %% auto #0
-__all__ = ['predicted_share', 'real_probability', 'real_counts', 'choose_share', 'standard_error']
+__all__ = ['predicted_share', 'real_counts', 'choose_share']
 
 # %% ../nbs/32_doping.ipynb #7bd18ac7
-def predicted_share(real: Tensor, generated: Tensor, *, quantile: float = 0.05, folds: int = 5, seed: int = 0) -> float:
-    """α* = 1 − ess inf dp/dg: the least share of real images with which a mixture can match p exactly.
+def predicted_share(real: Tensor, generated: Tensor, *, quantile: float = 0.05, folds: int = 5,
+                    seed: int = 0) -> float:
+    """α* = 1 − ess inf dp/dg: the least share of real images by which a mixture can match p.
 
-    `real`, `generated`: features (n, d), (m, d). A cross-fitted logistic regression gives P(real | x), hence the
-    ratio dp/dg = P/(1−P) · m/n at the generated points; its `quantile` stands for the essential infimum, which no
-    finite sample can see."""
+    `real`, `generated`: features (n, d), (m, d). A cross-fitted logistic regression gives
+    P(real | x), hence the ratio dp/dg = P/(1−P) · m/n at the generated points; its `quantile`
+    stands for the essential infimum, which no finite sample can see."""
     if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
-        raise ValueError(f"real has shape {tuple(real.shape)} and generated {tuple(generated.shape)}, but both must be features (n, d) of one map: use extract.")
-    if min(len(real), len(generated)) < folds:
-        raise ValueError(f"folds is {folds}, but there are only {min(len(real), len(generated))} points of one kind: pass more features or fewer folds.")
-    at_generated = real_probability(real, generated, folds, seed)[len(real) :].clip(1e-6, 1 - 1e-6)
-    ratio = at_generated / (1 - at_generated) * len(generated) / len(real)
+        raise ValueError(f"real has shape {tuple(real.shape)} and generated "
+                         f"{tuple(generated.shape)}, but both must be features (n, d) of one map: "
+                         "use extract.")
+    least = min(len(real), len(generated))
+    if least < folds:
+        raise ValueError(f"folds is {folds}, but there are only {least} points of one kind: pass "
+                         "more features or fewer folds.")
+    chance = real_probability(real, generated, folds, seed)[len(real) :].clip(1e-6, 1 - 1e-6)
+    ratio = chance / (1 - chance) * len(generated) / len(real)
     return float(np.clip(1 - np.quantile(ratio, quantile), 0, 1))
 
-
+# %% ../nbs/32_doping.ipynb #e2d00001
 def real_probability(real: Tensor, generated: Tensor, folds: int, seed: int) -> np.ndarray:
-    """P(real | x) at each row of `real`, then of `generated`, from a logistic regression that was not trained on that row.
+    """P(real | x) at the rows of `real`, then of `generated`, by a logistic regression.
 
-    Of several penalties, the one whose predictions have the least log loss."""
+    Never trained on the row in question. Of several penalties, the one whose predictions have the
+    least log loss."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
@@ -43,42 +49,49 @@ def real_probability(real: Tensor, generated: Tensor, folds: int, seed: int) -> 
 
     x = np.concatenate([part.cpu().numpy() for part in (real, generated)])
     y = np.r_[np.ones(len(real)), np.zeros(len(generated))]
-    split = StratifiedKFold(folds, shuffle=True, random_state=stable_seed(seed, "folds") % 2**32)
-    models = [make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=500)) for c in (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1)]
-    return min((cross_val_predict(model, x, y, cv=split, method="predict_proba")[:, 1] for model in models), key=lambda chance: log_loss(y, chance))
+    state = stable_seed(seed, "folds") % 2**32
+    split = StratifiedKFold(folds, shuffle=True, random_state=state)
+
+    def predict(penalty: float) -> np.ndarray:
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=penalty, max_iter=500))
+        return np.asarray(cross_val_predict(model, x, y, cv=split, method="predict_proba"))[:, 1]
+
+    chances = map(predict, (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1))
+    return min(chances, key=lambda chance: log_loss(y, chance))
 
 # %% ../nbs/32_doping.ipynb #a8e4397c
 def real_counts(ipc: int, share: float, available: Sequence[int]) -> list[int]:
-    "Real images in each class for a share of `ipc`, rounded; raises ValueError when a class has too few."
-    if not 0 <= share <= 1:
-        raise ValueError(f"doping is {share}, but it must be a share between 0 and 1, or 'auto'.")
-    count = round(share * ipc)
+    "Real images in each class for a `share` of `ipc`, rounded; ValueError if a class has too few."
+    count = round(number("doping", share, 0, 1) * ipc)
     if count > min(available):
-        raise ValueError(f"doping={share} at ipc={ipc} asks for {count} real images of each class, but one class has only {min(available)}: lower one of them.")
+        raise ValueError(f"doping={share} at ipc={ipc} asks for {count} real images of each class, "
+                         f"but one class has only {min(available)}: lower one of them.")
     return [count] * len(available)
 
 # %% ../nbs/32_doping.ipynb #ff8e338c
-def choose_share(make: Callable[[float], object], score: Callable[[object], Sequence[float]], shares: Sequence[float], *,
-                 predicted: float = 0.0, tested: int | None = None) -> tuple[float, dict[float, list[float]]]:
+def choose_share(make: Callable[[float], object], score: Callable[[object], Sequence[float]],
+                 shares: Sequence[float], *, predicted: float = 0.0,
+                 tested: int | None = None) -> tuple[float, dict[float, list[float]]]:
     """The share whose set scores best on average, and all scores.
 
-    `make(share)` gives a set, `score(set)` its accuracies in percent over seeds on a validation split (never on test),
-    of `tested` images (None: take their number for unlimited). Shares within one standard error of the best are tied:
-    of these the smallest that is at least `predicted`, the share that theory asks for (see `predicted_share`), wins,
-    or the largest where none is."""
+    `make(share)` gives a set, `score(set)` its accuracies in percent over seeds on a validation
+    split (never on test), of `tested` images (None: so many that they do not scatter). Shares
+    within one standard error of the best are tied: of these the smallest that is at least
+    `predicted` (see `predicted_share`) wins, or the largest where none is."""
     if not len(shares):
-        raise ValueError("shares is empty, but at least one must be tried: pass [0, 0.25, 0.5, 0.75, 1].")
+        raise ValueError("shares is empty, but at least one must be tried: pass [0, 0.5, 1].")
     scores = {share: list(score(make(share))) for share in shares}
     mean = {share: float(np.mean(values)) for share, values in scores.items()}
-    best = max(mean, key=mean.get)
+    best = max(mean, key=lambda share: mean[share])
     slack = standard_error(scores[best], tested)
     tied = [share for share in shares if mean[share] >= mean[best] - slack]
     return min((share for share in tied if share >= predicted), default=max(tied)), scores
 
-
+# %% ../nbs/32_doping.ipynb #e2d00002
 def standard_error(accuracies: Sequence[float], tested: int | None) -> float:
-    "Of the mean of `accuracies` in percent: the scatter over seeds (unknown for one, then 0) and that of `tested` images."
-    seeds = float(np.var(accuracies, ddof=1)) / len(accuracies) if len(accuracies) > 1 else 0.0
+    "Of the mean of `accuracies` in percent: the scatter over seeds and that of `tested` images."
+    n = len(accuracies)
+    seeds = float(np.var(accuracies, ddof=1)) / n if n > 1 else 0.0  # of one it is unknown
     if tested is None:
         return seeds**0.5
     right = (float(np.mean(accuracies)) / 100 * tested + 1) / (tested + 2)

@@ -9,90 +9,29 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import run_steps, shuffled, stable_seed
-from .data import ImageSet
-from .discrepancy import KernelObjective, Objective, OBJECTIVES, Summary
-from .features import FeatureMap, feature_batches
+from .core import run_steps, whole
+from .features import FeatureMap
 from .prior import Prior
+from .target import Target, class_losses
 
 # %% auto #0
-__all__ = ['Target', 'make_target', 'target_rows', 'find_objective', 'class_losses', 'prefix_sizes', 'noise_gradient',
-           'peak_memory', 'shell_penalty', 'pool_features', 'greedy_order', 'greedy_rows', 'greedy_choice',
-           'NoiseSearch', 'Descent', 'optimise_noise']
-
-# %% ../nbs/31_noise_optimisation.ipynb #583883c2
-@dataclass(frozen=True)
-class Target:
-    "What the images of every class should look like: `summaries[c][k]` describes class c under feature map k, for one objective."
-
-    feature_maps: list[FeatureMap]
-    objective: Objective
-    summaries: list[list[Summary]]
-
-    @property
-    def classes(self) -> int:
-        return len(self.summaries)
-
-
-def make_target(images: ImageSet, feature_maps: Sequence[FeatureMap], *, objective: str | Objective = "energy") -> Target:
-    """Summaries of every class of `images` under every feature map.
-
-    One streamed pass, nothing of the images is kept. An objective that keeps a sample of rows sees random images only,
-    as many as it keeps. Raises ValueError for no feature maps, an unknown objective and a class without images."""
-    objective = find_objective(objective)
-    if not feature_maps:
-        raise ValueError("feature_maps is empty, but at least one is needed: try [pixel_features()].")
-    if missing := [name for name, n in zip(images.classes, images.counts.tolist()) if n == 0]:
-        raise ValueError(f"images has no example of {', '.join(missing)}: every class needs a target.")
-    parts = [images.subset(target_rows(images, c, objective)) for c in range(len(images.classes))]
-    return Target(list(feature_maps), objective, [[objective.summarise(feature_batches(f, part)) for f in feature_maps] for part in parts])
-
-
-def target_rows(images: ImageSet, label: int, objective: Objective) -> Tensor:
-    "Positions of the images of class `label` that `objective` looks at, in its order: random ones, as many as it keeps, or all."
-    return shuffled(images.of_class(label), stable_seed("target", label))[: objective.points]
-
-
-def find_objective(objective: str | Objective) -> Objective:
-    "The objective of that name in `OBJECTIVES`, or the objective itself."
-    if isinstance(objective, Objective):
-        return objective
-    if objective not in OBJECTIVES:
-        raise ValueError(f"objective is {objective!r}, but the objectives are {', '.join(OBJECTIVES)}.")
-    return OBJECTIVES[objective]
-
-# %% ../nbs/31_noise_optimisation.ipynb #6a66e24d
-def class_losses(features: Sequence[Tensor], labels: Tensor, target: Target, sizes: Sequence[int]) -> Tensor:
-    """Discrepancy D(q_c, p_c) of every class present in `labels`, mean over feature maps and prefix sizes: (classes present,).
-
-    `features[m]`: (N, d_m) under map m. Within a class the order of the rows is the order of the set, and the first k
-    rows count as a set of their own for each k in `sizes`. A class's value depends on its own rows alone."""
-    losses = []
-    for c in labels.unique().tolist():
-        rows = (labels == c).nonzero().flatten().to(features[0].device)
-        values = [target.objective.distance_prefixes(phi[rows], summary, sizes).mean() for phi, summary in zip(features, target.summaries[c])]
-        losses.append(torch.stack(values).mean())
-    return torch.stack(losses)
-
-# %% ../nbs/31_noise_optimisation.ipynb #14f91d01
-def prefix_sizes(ipc: int) -> list[int]:
-    "1, 2, 5, 10, 20, 50, … up to `ipc`, which is always included."
-    series = [m * 10 ** e for e in range(6) for m in (1, 2, 5)]
-    return [k for k in series if k < ipc] + [ipc]
+__all__ = ['noise_gradient', 'peak_memory', 'shell_penalty', 'NoiseSearch', 'optimise_noise']
 
 # %% ../nbs/31_noise_optimisation.ipynb #9192bac0
-def noise_gradient(prior: Prior, z: Tensor, labels: Tensor, loss: Callable[[list[Tensor]], Tensor], feature_maps: Sequence[FeatureMap], *,
-                   steps: int, guidance: float = 1.0, chunk: int = 50) -> tuple[float, Tensor]:
+def noise_gradient(prior: Prior, z: Tensor, labels: Tensor, loss: Callable[[list[Tensor]], Tensor],
+                   feature_maps: Sequence[FeatureMap], *, steps: int, guidance: float = 1.0,
+                   chunk: int = 50) -> tuple[float, Tensor]:
     """Value and exact gradient in `z` of loss(φ(render(z))), with the memory of one chunk.
 
-    `loss` takes the features of the whole set, a list of (N, d_m), and gives a scalar. First every chunk is rendered
-    without a graph and only its features are kept; the loss is differentiated at the features; then each chunk is
-    rendered again with a graph and its share of that gradient is pushed back to its noise."""
+    `loss` takes the features of the whole set, a list of (N, d_k), and gives a scalar. Chunks are
+    rendered without a graph for their features; the loss is differentiated at the features; then
+    each chunk is rendered again, and its share of that gradient is pushed back to its noise."""
     def features_of(part: Tensor, part_labels: Tensor) -> list[Tensor]:
         x = prior.render(part, part_labels, steps=steps, guidance=guidance)
         return [phi(x) for phi in feature_maps]
@@ -110,7 +49,8 @@ def noise_gradient(prior: Prior, z: Tensor, labels: Tensor, loss: Callable[[list
     gradients = []
     for i, (part, part_labels) in enumerate(chunks):
         part = part.requires_grad_()
-        gradients += torch.autograd.grad(features_of(part, part_labels), part, [g[i] for g in cotangents])
+        shares = [g[i] for g in cotangents]
+        gradients += torch.autograd.grad(features_of(part, part_labels), part, shares)
     return value.item(), torch.cat(gradients)
 
 # %% ../nbs/31_noise_optimisation.ipynb #ab46a8b0
@@ -125,8 +65,9 @@ def peak_memory(run: Callable[[], object], *, device: torch.device | str = "cpu"
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         run()
-    # The raw events: `profiler.events()` credits an allocation to its operator and so loses the order.
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    # The raw events: `profiler.events()` credits an allocation to its operator: no order is left.
+    raw: Any = profiler.profiler
+    events = [event for event in raw.kineto_results.events() if event.name() == "[memory]"]
     alive = peak = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
         alive += event.nbytes()
@@ -137,8 +78,10 @@ def peak_memory(run: Callable[[], object], *, device: torch.device | str = "cpu"
 def shell_penalty(z: Tensor) -> Tensor:
     """R(z): how far the noise of each image is from what Gaussian noise looks like, (N,).
 
-    One term for the radius, (‖z‖² − d)²/2d, and one for each neighbour shift s, (Σ z·z_s)²/d. Each is the square of
-    what is close to a standard normal under N(0, I), so only what exceeds 9, three deviations, is penalised. After the norm term of ReNO (arXiv 2406.04312) and the correlation term of DNO-motion (2312.11994)."""
+    One term for the radius, (‖z‖² − d)²/2d, and one for each neighbour shift s, (Σ z·z_s)²/d: each
+    the square of what is close to a standard normal under N(0, I), so only what exceeds 9, three
+    deviations, is penalised. After the norm term of ReNO (arXiv 2406.04312) and the correlation
+    term of DNO-motion (2312.11994)."""
     d = z[0].numel()
     terms = [(z.square().flatten(1).sum(1) - d).square() / (2 * d)]
     for axis in (-1, -2):
@@ -148,62 +91,26 @@ def shell_penalty(z: Tensor) -> Tensor:
 
 # %% ../nbs/31_noise_optimisation.ipynb #a7f73b67
 @torch.no_grad()
-def pool_features(prior: Prior, z: Tensor, labels: Tensor, feature_maps: Sequence[FeatureMap], *, steps: int, guidance: float = 1.0, chunk: int = 250, progress: bool = True) -> list[Tensor]:
-    "Features of every rendered candidate under every map, a list of (N, d_m)."
+def pool_features(prior: Prior, z: Tensor, labels: Tensor, feature_maps: Sequence[FeatureMap], *,
+                  steps: int, guidance: float = 1.0, chunk: int = 250,
+                  progress: bool = True) -> list[Tensor]:
+    "Features of every rendered candidate under every map, a list of (N, d_k)."
     parts = list(zip(z.split(chunk), labels.split(chunk)))
     rows = []
-    for part, part_labels in tqdm(parts, desc="render pool", unit="chunk", disable=not progress, leave=False):
+    bar = tqdm(parts, desc="render pool", unit="chunk", disable=not progress, leave=False)
+    for part, part_labels in bar:
         x = prior.render(part, part_labels, steps=steps, guidance=guidance)
         rows.append([phi(x) for phi in feature_maps])
     return [torch.cat(columns) for columns in zip(*rows)]
-
-# %% ../nbs/31_noise_optimisation.ipynb #7bbf6b37
-def greedy_order(G: Tensor, c: Tensor, count: int, *, fixed: int = 0) -> Tensor:
-    """`count` rows chosen one after the other so that each prefix has the least wᵀGw − 2wᵀc with equal weights.
-
-    `G`: (n, n), `c`: (n,) from `KernelObjective.terms` (summed over feature maps). The first `fixed` rows are in the
-    set from the start and are not returned. Herding with the exact argmin of the prefix's discrepancy (Chen, Welling
-    and Smola 2010, arXiv 1203.3472)."""
-    if count > len(c) - fixed:
-        raise ValueError(f"count is {count}, but there are {len(c) - fixed} candidates: enlarge the pool.")
-    within, across, pair_sum = G[:fixed, :fixed].sum(), c[:fixed].sum(), G[:, :fixed].sum(1)
-    free = torch.arange(len(c), device=c.device) >= fixed
-    chosen = []
-    for k in range(fixed + 1, fixed + count + 1):
-        score = (within + 2 * pair_sum + G.diagonal()) / k**2 - 2 * (across + c) / k
-        j = int(score.masked_fill(~free, float("inf")).argmin())
-        within, across, pair_sum = within + 2 * pair_sum[j] + G[j, j], across + c[j], pair_sum + G[:, j]
-        free[j] = False
-        chosen.append(j)
-    return torch.tensor(chosen, dtype=torch.long)
-
-# %% ../nbs/31_noise_optimisation.ipynb #8a686a07
-def greedy_rows(target: Target, label: int, features: Sequence[Tensor], count: int, *, fixed: int = 0) -> Tensor:
-    """`count` rows of `features` (one (N, d_m) a feature map of the target), greedy on the discrepancy from class `label`.
-
-    The first `fixed` rows are in from the start. Raises ValueError for a target whose objective has no kernel."""
-    if not isinstance(target.objective, KernelObjective):
-        raise ValueError(f"target has the objective {target.objective.name!r}, but a greedy choice needs a kernel one: make it with objective='energy'.")
-    terms = [target.objective.terms(phi.float(), summary)[:2] for phi, summary in zip(features, target.summaries[label])]
-    G, across = (sum(parts) for parts in zip(*terms))
-    return greedy_order(G, across, count, fixed=fixed)
-
-
-def greedy_choice(features: Sequence[Tensor], labels: Tensor, target: Target, ipc: int) -> Tensor:
-    "Positions of `ipc` rows of each class in `labels`, class by class, in greedy order."
-    chosen = []
-    for c in labels.unique().tolist():
-        rows = (labels == c).nonzero().flatten()
-        chosen.append(rows[greedy_rows(target, c, [phi[rows] for phi in features], ipc).to(rows.device)])
-    return torch.cat(chosen)
 
 # %% ../nbs/31_noise_optimisation.ipynb #eae12d53
 @dataclass
 class NoiseSearch:
     """The state of one noise optimisation: all that must be saved to go on after a kill.
 
-    `best_loss`, `best_update`: (classes,) of the noise kept in `best`. `history`: one row of class means an update,
-    (loss on the target, loss on the held-out target, penalty). `seconds`: time spent, over all attempts."""
+    `best_loss`, `best_update`: (classes,), of the noise kept in `best`. `history`: class means, one
+    row an update: loss on the target, loss on the held-out target, penalty. `seconds`: of all
+    attempts together."""
 
     z: Tensor
     best: Tensor
@@ -217,11 +124,14 @@ class NoiseSearch:
     @classmethod
     def begin(cls, z: Tensor, labels: Tensor) -> NoiseSearch:
         "A search that starts at the noise `z`."
-        classes = len(labels.unique())
-        return cls(z.clone(), z.clone(), torch.full((classes,), torch.inf), torch.zeros(classes, dtype=torch.long))
+        n = len(labels.unique())
+        never = torch.zeros(n, dtype=torch.long)
+        return cls(z.clone(), z.clone(), torch.full((n,), torch.inf), never)
 
     def note(self, loss: Tensor, held_out: Tensor, penalty: float, positions: Tensor) -> None:
-        "Enter the class losses of the present noise; keep it where it is the best so far. `positions`: (N,) class number of each row."
+        """Enter the class losses of the present noise, and keep it where it is the best so far.
+
+        `positions`: (N,), the number of each row's class."""
         self.history.append((loss.mean().item(), held_out.mean().item(), penalty))
         better = held_out.cpu() < self.best_loss
         self.best_loss = torch.where(better, held_out.cpu(), self.best_loss)
@@ -270,7 +180,8 @@ class Descent:
         "Continue from the state `search`."
         search.z = search.z.to(self.prior.device).requires_grad_()
         search.best = search.best.to(self.prior.device)
-        self.search, self.adam = search, torch.optim.Adam([search.z], lr=self.lr, betas=(0.9, 0.99))
+        self.search = search
+        self.adam = torch.optim.Adam([search.z], lr=self.lr, betas=(0.9, 0.99))
         if search.adam:
             self.adam.load_state_dict(search.adam)
 
@@ -302,12 +213,19 @@ class Descent:
     def advance(self) -> dict:
         "One update of the noise of every class that still moves."
         search = self.search
-        gradient = noise_gradient(self.prior, search.z, self.labels, self.loss, self.target.feature_maps,
-                                  steps=self.steps, guidance=self.guidance, chunk=self.chunk)[1]
+        gradient = noise_gradient(
+            self.prior, search.z, self.labels, self.loss, self.target.feature_maps,
+            steps=self.steps, guidance=self.guidance, chunk=self.chunk)[1]
         radius = shell_penalty(search.z)
         search.note(*self.seen, radius.mean().item(), self.positions)
         search.z.grad = gradient + self.penalty * torch.autograd.grad(radius.sum(), search.z)[0]
-        still = search.z.detach().clone()
+        self.move()
+        loss, held_out, _ = search.history[-1]
+        return {"loss": f"{loss:.4f}", "held_out": f"{held_out:.4f}"}
+
+    def move(self) -> None:
+        "One step of Adam; classes that have stopped stay where they are."
+        search, still = self.search, self.search.z.detach().clone()
         cosine = math.cos(math.pi * search.update / max(1, self.updates))
         self.adam.param_groups[0]["lr"] = self.lr * (0.5 + 0.5 * cosine)
         self.adam.step()
@@ -315,8 +233,6 @@ class Descent:
         stopped = ~search.moving(self.patience)[self.positions].to(search.z.device)
         with torch.no_grad():
             search.z[stopped] = still[stopped]
-        loss, held_out, _ = search.history[-1]
-        return {"loss": f"{loss:.4f}", "held_out": f"{held_out:.4f}"}
 
     def state_dict(self) -> dict:
         return {**vars(self.search), "z": self.search.z.detach(), "adam": self.adam.state_dict()}
@@ -324,20 +240,22 @@ class Descent:
     def load_state_dict(self, state: dict) -> None:
         self.go_on(NoiseSearch(**state))
 
+# %% ../nbs/31_noise_optimisation.ipynb #3f9a0001
+def optimise_noise(prior: Prior, z: Tensor, labels: Tensor, target: Target, held_out: Target, *,
+                   sizes: Sequence[int], updates: int = 60, lr: float = 0.1, penalty: float = 0.01,
+                   steps: int = 5, guidance: float = 1.0, chunk: int = 50, patience: int = 20,
+                   file: Path | None = None, save_every: float = 60,
+                   progress: bool = True) -> NoiseSearch:
+    """min_z Σ_c D(φ(render(z_c)), target_c) + λ R(z), by Adam; each class's best on `held_out`.
 
-def optimise_noise(prior: Prior, z: Tensor, labels: Tensor, target: Target, held_out: Target, *, sizes: Sequence[int], updates: int = 60, lr: float = 0.1,
-                   penalty: float = 0.01, steps: int = 5, guidance: float = 1.0, chunk: int = 50, patience: int = 20,
-                   file: Path | None = None, save_every: float = 60, progress: bool = True) -> NoiseSearch:
-    """Adam on the noise of a set: min_z Σ_c D(φ(render(z_c)), target_c) + λ R(z), keeping each class's best iterate on `held_out`.
-
-    `z`: (N, *noise_shape), `labels`: (N,); within a class the order of rows is the order of the set, and every prefix
-    in `sizes` counts. `lr` falls to zero along half a cosine. A class stops moving after `patience` updates without a
-    better held-out loss. With `file`, the state is saved every `save_every` seconds, and a killed run
-    goes on from it to the same result."""
-    if updates < 0:
-        raise ValueError(f"updates is {updates}, but it must be 0 or more.")
-    descent = Descent(prior, labels, target, held_out, sizes, updates, lr, penalty, steps, guidance, chunk,
-                      patience, NoiseSearch.begin(z, labels))
-    run_steps(descent, updates + 1, file=file, save_every=save_every, desc="optimise noise", unit="update",
-              progress=progress)
+    `z`: (N, *noise_shape), `labels`: (N,); within a class the order of rows is that of the set, and
+    every prefix in `sizes` counts. `lr` falls to zero along half a cosine. A class stops after
+    `patience` updates without a better held-out loss. With `file`, the state is saved there every
+    `save_every` seconds, and a killed run goes on from it to the same result."""
+    whole("updates", updates, 0)
+    search = NoiseSearch.begin(z, labels)
+    descent = Descent(prior, labels, target, held_out, sizes, updates, lr, penalty, steps, guidance,
+                      chunk, patience, search)
+    run_steps(descent, updates + 1, file=file, save_every=save_every, desc="optimise noise",
+              unit="update", progress=progress)
     return descent.search

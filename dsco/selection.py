@@ -10,45 +10,48 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .core import shuffled, stable_seed
+from .core import listed, of_kind, one_of, shuffled, stable_seed, whole
 from .data import ImageSet
 from .discrepancy import squared_distances
-from .features import FeatureMap, extract
-from .nopt import Target, greedy_rows
+from .features import FeatureMap, extract, trajectory_features
+from .sets import ConcentratedSet
+from .target import Objective, greedy_rows, make_target
 
 # %% auto #0
-__all__ = ['check_budget', 'check_count', 'select_random', 'herd', 'cover', 'centres', 'by_class', 'select_herding',
-           'select_kcenter', 'select_kmeans', 'select_residual', 'check_completion', 'quantise', 'select_missing',
-           'spread_one']
+__all__ = ['select_residual', 'select_missing', 'select']
 
 # %% ../nbs/07_selection.ipynb #024bdb83
-def check_budget(images: ImageSet, ipc: int) -> None:
-    "Raise ValueError unless every class has at least `ipc` images."
-    if ipc < 1:
-        raise ValueError(f"ipc is {ipc}, but at least 1 image a class is needed: raise it.")
-    least = int(images.counts.min())
-    if ipc > least:
-        name = images.classes[int(images.counts.argmin())]
-        raise ValueError(f"ipc is {ipc}, but class {name!r} has only {least} images: lower ipc.")
+def check_counts(images: ImageSet, counts: Sequence[int], name: str = "a value of counts") -> None:
+    "Raise ValueError unless `counts[c]` is a number of images that class c has, for every class."
+    if len(counts) != len(images.classes):
+        raise ValueError(f"counts has {len(counts)} numbers, but there are {len(images.classes)} "
+                         "classes: give one number a class.")
+    for title, count, n in zip(images.classes, counts, images.counts.tolist()):
+        if whole(name, count, 0) > n:
+            raise ValueError(f"{name} is {count}, but class {title!r} has only {n} images: lower "
+                             f"{name}.")
 
 
-def check_count(features: Tensor, count: int) -> None:
-    "Raise ValueError unless `features` has at least `count` rows, and `count` is at least 1."
-    if not 1 <= count <= len(features):
-        raise ValueError(f"count is {count}, but it must lie between 1 and {len(features)}, the rows of features: lower or raise it.")
+def as_counts(images: ImageSet, ipc: int) -> list[int]:
+    "`ipc` images of each class, checked, as one number a class."
+    counts = [whole("ipc", ipc)] * len(images.classes)
+    check_counts(images, counts, "ipc")
+    return counts
 
-
+# %% ../nbs/07_selection.ipynb #7a5e0001
 def select_random(images: ImageSet, ipc: int, *, seed: int = 0) -> Tensor:
-    "Positions of `ipc` random images of each class, class by class; every prefix of a class is a random set too."
-    check_budget(images, ipc)
-    return torch.cat([shuffled(images.of_class(c), stable_seed(seed, "random", c))[:ipc] for c in range(len(images.classes))])
+    "Positions of `ipc` random images a class, class by class; every prefix is random, too."
+    counts = as_counts(images, ipc)
+    return torch.cat([shuffled(images.of_class(c), stable_seed(seed, "random", c))[:count]
+                      for c, count in enumerate(counts)])
 
 # %% ../nbs/07_selection.ipynb #f2c258ba
 def herd(features: Tensor, count: int) -> Tensor:
-    """Positions (count,) of rows of `features` (n, d) in herding order: each next one brings the running mean closest to the mean of all.
+    """Positions (count,) of rows of `features` (n, d) in herding order.
 
-    Welling 2009; as in Rebuffi et al. 2017, arXiv 1611.07725, Algorithm 4. Raises ValueError for a count above n."""
-    check_count(features, count)
+    Each next one brings the running mean closest to the mean of all. Welling 2009; as in Rebuffi et
+    al. 2017, arXiv 1611.07725, Algorithm 4. Raises ValueError for a count above n."""
+    check_rows(features, count)
     mean, total = features.mean(0), torch.zeros_like(features[0])
     free, chosen = torch.ones(len(features), dtype=torch.bool, device=features.device), []
     for k in range(1, count + 1):
@@ -58,12 +61,19 @@ def herd(features: Tensor, count: int) -> Tensor:
         chosen.append(j)
     return torch.tensor(chosen)
 
-# %% ../nbs/07_selection.ipynb #c681e72c
-def cover(features: Tensor, count: int) -> Tensor:
-    """Positions (count,) of rows of `features` (n, d) by greedy k-center, from the one nearest the mean: each next one is farthest from those chosen.
 
+def check_rows(features: Tensor, count: int) -> None:
+    "Raise ValueError unless `features` has `count` rows."
+    if whole("count", count) > len(features):
+        raise ValueError(f"count is {count}, but features has {len(features)} rows: lower count.")
+
+# %% ../nbs/07_selection.ipynb #c681e72c
+def k_center(features: Tensor, count: int) -> Tensor:
+    """Positions (count,) of rows of `features` (n, d) by greedy k-center.
+
+    First the one nearest the mean; each next one is farthest from those chosen. Gonzalez 1985;
     Sener and Savarese 2018, arXiv 1708.00489. Raises ValueError for a count above n."""
-    check_count(features, count)
+    check_rows(features, count)
     free = torch.ones(len(features), dtype=torch.bool, device=features.device)
     nearest = torch.full((len(features),), float("inf"), device=features.device)
     j, chosen = int((features - features.mean(0)).square().sum(1).argmin()), []
@@ -75,113 +85,169 @@ def cover(features: Tensor, count: int) -> Tensor:
     return torch.tensor(chosen)
 
 # %% ../nbs/07_selection.ipynb #6c6b2c0a
-def centres(features: Tensor, count: int) -> Tensor:
-    """Positions (count,) of the rows of `features` (n, d) nearest to the k-means centres, largest cluster first, each row once.
+def k_means(features: Tensor, count: int) -> Tensor:
+    """Positions (count,) of the rows of `features` (n, d) nearest to the means of k-means.
 
-    Raises ValueError for a count above n."""
-    check_count(features, count)
+    Largest cluster first, each row once. Raises ValueError for a count above n."""
+    check_rows(features, count)
     from sklearn.cluster import KMeans
 
-    fit = KMeans(count, n_init=1, random_state=0).fit(features.cpu().numpy())
-    middle = torch.from_numpy(fit.cluster_centers_).to(features)
-    order = torch.bincount(torch.from_numpy(fit.labels_).long(), minlength=count).argsort(descending=True, stable=True)
+    fit = KMeans(n_clusters=count, n_init=1, random_state=0)  # pyright: ignore[reportArgumentType]
+    fit.fit(features.cpu().numpy())
+    means = torch.from_numpy(fit.cluster_centers_).to(features)
+    sizes = torch.bincount(torch.from_numpy(fit.labels_).long(), minlength=count)
+    order = sizes.argsort(descending=True, stable=True)
     free, chosen = torch.ones(len(features), dtype=torch.bool, device=features.device), []
-    for centre in middle[order.to(middle.device)]:
-        j = int((features - centre).square().sum(1).masked_fill(~free, float("inf")).argmin())
+    for mean in means[order.to(means.device)]:
+        away = (features - mean).square().sum(1)
+        j = int(away.masked_fill(~free, float("inf")).argmin())
         free[j] = False
         chosen.append(j)
     return torch.tensor(chosen)
 
+# %% ../nbs/07_selection.ipynb #7a5e0002
+def spread_one(features: Sequence[Tensor], n: int) -> Tensor:
+    "Features side by side, each over the mean distance of its first `n` rows from their mean."
+    spreads = [(phi[:n] - phi[:n].mean(0)).norm(dim=1).mean().clamp(min=1e-12) for phi in features]
+    return torch.cat([phi / spread for phi, spread in zip(features, spreads)], 1)
+
 # %% ../nbs/07_selection.ipynb #d401e7c2
-def by_class(images: ImageSet, ipc: int, phi: FeatureMap, choose: Callable[[Tensor, int], Tensor]) -> Tensor:
-    "Positions chosen by `choose(features, count)` within each class, class by class."
-    check_budget(images, ipc)
-    chosen = []
-    for c in range(len(images.classes)):
+Rule = Callable[[Tensor, int], Tensor]
+
+
+def by_class(images: ImageSet, ipc: int, feature_maps: Sequence[FeatureMap], rule: Rule) -> Tensor:
+    "Positions chosen by `rule(features, count)` within each class, class by class."
+    feature_maps, chosen = as_maps(feature_maps), []
+    for c, count in enumerate(as_counts(images, ipc)):
         rows = images.of_class(c)
-        chosen.append(rows[choose(extract(phi, images.subset(rows)), ipc).cpu()])
+        features = [extract(phi, images.subset(rows)) for phi in feature_maps]
+        x = features[0] if len(features) == 1 else spread_one(features, len(rows))
+        chosen.append(rows[rule(x, count).cpu()])
     return torch.cat(chosen)
 
 
-def select_herding(images: ImageSet, ipc: int, *, features: FeatureMap) -> Tensor:
+def as_maps(feature_maps: Sequence[FeatureMap]) -> list[FeatureMap]:
+    "The feature maps as a list; ValueError for none at all, or for what is no list."
+    return listed("feature_maps", feature_maps, lambda _, phi: phi, "[pixel_features()]")
+
+# %% ../nbs/07_selection.ipynb #7a5e0004
+def select_herding(images: ImageSet, ipc: int, *, feature_maps: Sequence[FeatureMap]) -> Tensor:
     "Positions of `ipc` herded images of each class (see `herd`), class by class."
-    return by_class(images, ipc, features, herd)
+    return by_class(images, ipc, feature_maps, herd)
 
 
-def select_kcenter(images: ImageSet, ipc: int, *, features: FeatureMap) -> Tensor:
-    "Positions of `ipc` images of each class by greedy k-center (see `cover`)."
-    return by_class(images, ipc, features, cover)
+def select_kcenter(images: ImageSet, ipc: int, *, feature_maps: Sequence[FeatureMap]) -> Tensor:
+    "Positions of `ipc` images of each class by greedy k-center (see `k_center`)."
+    return by_class(images, ipc, feature_maps, k_center)
 
 
-def select_kmeans(images: ImageSet, ipc: int, *, features: FeatureMap) -> Tensor:
-    "Positions of the `ipc` images of each class nearest to k-means centres (see `centres`)."
-    return by_class(images, ipc, features, centres)
+def select_kmeans(images: ImageSet, ipc: int, *, feature_maps: Sequence[FeatureMap]) -> Tensor:
+    "Positions of the `ipc` images of each class nearest to the means of k-means (see `k_means`)."
+    return by_class(images, ipc, feature_maps, k_means)
+
+# %% ../nbs/07_selection.ipynb #7a5e0005
+def already_there(images: ImageSet, counts: Sequence[int], synthetic: Tensor | None,
+                  labels: Tensor | None) -> list[Tensor]:
+    "The `synthetic` images of each class; ValueError where counts or labels do not fit."
+    check_counts(images, counts)
+    if synthetic is None:
+        return [images.images[:0]] * len(counts)
+    if labels is None or len(labels) != len(synthetic):
+        found = "None" if labels is None else f"a list of {len(labels)}"
+        raise ValueError(f"labels is {found}, but there are {len(synthetic)} synthetic images: "
+                         "give one label each.")
+    return [synthetic[labels == c] for c in range(len(counts))]
+
+
+def candidates(images: ImageSet, label: int, rule: str, seed: int, most: int) -> Tensor:
+    "Positions of at most `most` images of class `label`, drawn at random when it has more."
+    rows = shuffled(images.of_class(label), stable_seed(seed, rule, label))
+    return rows[:most].sort().values
 
 # %% ../nbs/07_selection.ipynb #19e27933
-def select_residual(images: ImageSet, counts: Sequence[int], *, target: Target, synthetic: Tensor | None = None, labels: Tensor | None = None, most: int = 2000, seed: int = 0) -> Tensor:
-    """Positions of real images that best complete a synthetic set: greedy on the discrepancy of the *mixture*.
+def select_residual(images: ImageSet, counts: Sequence[int], *, feature_maps: Sequence[FeatureMap],
+                    objective: str | Objective = "energy", synthetic: Tensor | None = None,
+                    labels: Tensor | None = None, most: int = 2000, seed: int = 0) -> Tensor:
+    """Positions of real images that best complete a synthetic set, `counts[c]` from class c.
 
-    `counts[c]`: how many to take from class c. `synthetic`: uint8 images held fixed, with `labels` (none: an
-    ordinary greedy selection). `most`: candidates looked at in a class, drawn at random when it has more;
-    with a count as large as `most` they are all taken, so raise it for large counts."""
-    check_completion(images, counts, synthetic, labels)
-    chosen = []
-    for c, count in enumerate(counts):
-        rows = shuffled(images.of_class(c), stable_seed(seed, "residual", c))[: max(most, count)].sort().values
-        fixed = images.images[:0] if synthetic is None else synthetic[labels == c]
-        together = torch.cat([fixed, images.images[rows]])
+    Greedy on the discrepancy of the *mixture* from `images`, by an `objective` with a kernel.
+    `synthetic`: uint8 images held fixed, with `labels` (none: an ordinary greedy selection).
+    `most`: candidates looked at in a class, or as many as are to be taken where these are more."""
+    there = already_there(images, counts, synthetic, labels)
+    target, chosen = make_target(images, as_maps(feature_maps), objective=objective), []
+    for c, (count, fixed) in enumerate(zip(counts, there)):
+        rows = candidates(images, c, "residual", seed, max(most, count))
         if count:
+            together = torch.cat([fixed, images.images[rows]])
             features = [extract(phi, together) for phi in target.feature_maps]
-            rows = rows[greedy_rows(target, c, features, count, fixed=len(fixed)) - len(fixed)]
+            best = greedy_rows(target, c, features, count, fixed=len(fixed))
+            rows = rows[best - len(fixed)]
         chosen.append(rows[:count])
     return torch.cat(chosen)
 
-
-def check_completion(images: ImageSet, counts: Sequence[int], synthetic: Tensor | None, labels: Tensor | None) -> None:
-    "Raise ValueError unless every class has the images that `counts` asks for and `synthetic` comes with `labels`."
-    if len(counts) != len(images.classes):
-        raise ValueError(f"counts has {len(counts)} numbers, but there are {len(images.classes)} classes: give one number a class.")
-    for name, count, n in zip(images.classes, counts, images.counts.tolist()):
-        if not 0 <= count <= n:
-            raise ValueError(f"counts asks for {count} images of class {name!r}, which has {n}: lower the share or the IPC.")
-    if synthetic is not None and (labels is None or len(labels) != len(synthetic)):
-        raise ValueError(f"labels is {None if labels is None else len(labels)}, but there are {len(synthetic)} synthetic images: give one label each.")
-
 # %% ../nbs/07_selection.ipynb #662811de
 def quantise(features: Tensor, count: int, *, given: Tensor | None = None) -> Tensor:
-    """Positions (count,) of rows of `features` (n, d) by greedy quantisation: each next one lowers the mean squared distance of all rows from the nearest chosen one the most.
+    """Positions (count,) of rows of `features` (n, d) by greedy quantisation.
 
+    Each next one lowers the mean squared distance of all rows from the nearest chosen one the most.
     `given` (m, d): points that are chosen already. Raises ValueError for a count above n."""
-    check_count(features, count)
+    check_rows(features, count)
     far = squared_distances(features, features)
-    nearest = torch.full_like(far[0], torch.inf) if given is None or not len(given) else squared_distances(features, given).min(1).values
+    nearest = torch.full_like(far[0], torch.inf)
+    if given is not None and len(given):
+        nearest = squared_distances(features, given).min(1).values
     free, chosen = torch.ones_like(nearest, dtype=torch.bool), []
     for _ in range(count):
-        j = int(torch.minimum(far, nearest[:, None]).mean(0).masked_fill(~free, torch.inf).argmin())
+        left = torch.minimum(far, nearest[:, None]).mean(0)
+        j = int(left.masked_fill(~free, torch.inf).argmin())
         chosen.append(j)
         free[j] = False
         nearest = torch.minimum(nearest, far[:, j])
     return torch.tensor(chosen)
 
 # %% ../nbs/07_selection.ipynb #0c6f3d0d
-def select_missing(images: ImageSet, counts: Sequence[int], *, feature_maps: Sequence[FeatureMap], synthetic: Tensor | None = None, labels: Tensor | None = None, most: int = 2000, seed: int = 0) -> Tensor:
-    """Positions of the real images that a synthetic set misses most, class by class, by greedy quantisation (see `quantise`).
+def select_missing(images: ImageSet, counts: Sequence[int], *, feature_maps: Sequence[FeatureMap],
+                   synthetic: Tensor | None = None, labels: Tensor | None = None, most: int = 2000,
+                   seed: int = 0) -> Tensor:
+    """Positions of the real images that a synthetic set misses most, `counts[c]` from class c.
 
-    `counts[c]`: how many to take from class c. `synthetic`: uint8 images that are there already, with `labels` (none: an
-    ordinary choice). `most`: images looked at in a class, drawn at random when it has more; with a count as large as
-    `most` they are all taken, so raise it for large counts."""
-    check_completion(images, counts, synthetic, labels)
-    chosen = []
-    for c, count in enumerate(counts):
-        rows = shuffled(images.of_class(c), stable_seed(seed, "missing", c))[: max(most, count)].sort().values
-        fixed = images.images[:0] if synthetic is None else synthetic[labels == c]
+    By greedy quantisation (see `quantise`). The other arguments are as in `select_residual`."""
+    there = already_there(images, counts, synthetic, labels)
+    feature_maps, chosen = as_maps(feature_maps), []
+    for c, (count, fixed) in enumerate(zip(counts, there)):
+        rows = candidates(images, c, "missing", seed, max(most, count))
         if count:
-            x = spread_one([extract(phi, torch.cat([images.images[rows], fixed])) for phi in feature_maps], len(rows))
+            together = torch.cat([images.images[rows], fixed])
+            x = spread_one([extract(phi, together) for phi in feature_maps], len(rows))
             rows = rows[quantise(x[: len(rows)], count, given=x[len(rows) :])]
         chosen.append(rows[:count])
     return torch.cat(chosen)
 
+# %% ../nbs/07_selection.ipynb #7a5e0008
+SELECTORS: dict[str, Callable[[ImageSet, int, list[FeatureMap], int], Tensor]] = {
+    "random": lambda images, ipc, maps, seed: select_random(images, ipc, seed=seed),
+    "herding": lambda images, ipc, maps, seed: select_herding(images, ipc, feature_maps=maps),
+    "kcenter": lambda images, ipc, maps, seed: select_kcenter(images, ipc, feature_maps=maps),
+    "kmeans": lambda images, ipc, maps, seed: select_kmeans(images, ipc, feature_maps=maps),
+    "residual": lambda images, ipc, maps, seed: select_residual(
+        images, as_counts(images, ipc), feature_maps=maps, seed=seed),
+    "missing": lambda images, ipc, maps, seed: select_missing(
+        images, as_counts(images, ipc), feature_maps=maps, seed=seed)}
 
-def spread_one(features: Sequence[Tensor], n: int) -> Tensor:
-    "Features of several maps side by side, each divided by the mean distance of its first `n` rows from their mean."
-    return torch.cat([phi / (phi[:n] - phi[:n].mean(0)).norm(dim=1).mean().clamp(min=1e-12) for phi in features], 1)
+# %% ../nbs/07_selection.ipynb #7a5e0009
+def select(images: ImageSet, *, ipc: int, rule: str = "herding",
+           feature_maps: Sequence[FeatureMap] | None = None, seed: int = 0) -> ConcentratedSet:
+    """`ipc` real images of each class, best first; `origin` has their positions in `images`.
+
+    `rule`: `random`, `herding`, `kcenter`, `kmeans`, `residual` (greedy on the energy distance) or
+    `missing` (greedy quantisation). `feature_maps`: where the rule looks; None: the last layer of a
+    ConvNet after 400 steps of training on `images`. `seed`: of the draws and of that network."""
+    of_kind("images", images, ImageSet, "pass load_data(...).train")
+    one_of("rule", rule, SELECTORS)
+    as_counts(images, ipc)
+    maps = [] if feature_maps is None else as_maps(feature_maps)
+    if not maps and rule != "random":
+        maps += trajectory_features(images, steps=(400,), seed=seed, progress=False)
+    chosen = SELECTORS[rule](images, ipc, maps, seed)
+    return ConcentratedSet.from_selection(images, chosen, method="select", rule=rule, ipc=ipc,
+                                          seed=seed)

@@ -17,12 +17,12 @@ from dsco.distillation import distill
 from dsco.doping import choose_share, predicted_share, real_counts
 from dsco.features import random_features, trajectory_features
 from dsco.networks import build_network
-from dsco.nopt import greedy_order, make_target
 from dsco.planning import Pilot, Plan, draw_mixture, fit_error_curve, generator_floor, intrinsic_dimension, plan
 from dsco.prior import prior_features
 from dsco.records import make_rows, metric, record, save_figure
 from dsco.schedules import evaluate_with_schedule, with_schedule
-from dsco.selection import herd, select_herding, select_kcenter, select_missing, select_random, select_residual
+from dsco.selection import herd, select, select_herding, select_kcenter, select_missing, select_random, select_residual
+from dsco.target import greedy_order, make_target
 from dsco.theory import Law, ascend_softmax, fit_squared, linear_excess_bound, moment_mmd, squared_gap
 from dsco.training import find_protocol
 from dsco.unroll import InnerTraining, flatten_weights, load_weights, redraw
@@ -153,7 +153,7 @@ CASES = {
     "no step": (lambda t: evaluate(t.few, t.digits.test, steps=0), ValueError, ["steps is 0"]),
     "no random network": (lambda t: random_features((1, 8, 8), 10, statistics=t.few.statistics, count=0), ValueError, ["count is 0"]),
     "steps that go back": (lambda t: trajectory_features(t.few, steps=(10, 5)), ValueError, ["steps", "[10, 5]"]),
-    "clouds of two dimensions": (lambda t: energy_distance(torch.zeros(3, 2), torch.zeros(3, 4)), ValueError, ["x has 2", "y has 4"]),
+    "clouds of two dimensions": (lambda t: energy_distance(torch.zeros(3, 2), torch.zeros(3, 4)), ValueError, ["x has 2", "has 4"]),
     "bandwidth zero": (lambda t: mmd(torch.zeros(3, 2), torch.zeros(3, 2), bandwidths=[0.0]), ValueError, ["bandwidths", "0.0"]),
     "no budget": (lambda t: Prior.fit(t.few), ValueError, ["minutes", "steps"]),
     "two budgets": (lambda t: Prior.fit(t.few, minutes=1, steps=1), ValueError, ["minutes is 1", "steps is 1"]),
@@ -170,18 +170,22 @@ CASES = {
     "unknown sampler": (lambda t: t.prior.render(t.z, t.z_labels, sampler="euler"), ValueError, ["sampler", "'euler'"]),
     "no sample": (lambda t: t.prior.sample(0), ValueError, ["per_class is 0"]),
     "target of a missing class": (lambda t: make_target(t.without(3), t.maps), ValueError, ["images", "3"]),
-    "target without features": (lambda t: make_target(t.few, []), ValueError, ["feature_maps", "empty"]),
+    "target without features": (lambda t: make_target(t.few, []), ValueError, ["feature_maps is []"]),
     "unknown objective": (lambda t: make_target(t.few, t.maps, objective="enrgy"), ValueError, ["objective", "'enrgy'"]),
     "more rows than candidates": (lambda t: greedy_order(torch.zeros(2, 2), torch.zeros(2), 3), ValueError, ["count is 3", "2 candidates"]),
     "more random images than there are": (lambda t: select_random(t.few, 13), ValueError, ["ipc is 13", "12"]),
-    "no image to select": (lambda t: select_herding(t.few, 0, features=t.maps[0]), ValueError, ["ipc is 0"]),
-    "selection of an empty class": (lambda t: select_kcenter(t.without(3), 1, features=t.maps[0]), ValueError, ["ipc is 1", "'3'"]),
-    "residual of too many": (lambda t: select_residual(t.few, [13] * 10, target=make_target(t.few, t.maps)), ValueError, ["counts", "13", "'0'"]),
-    "residual of some classes": (lambda t: select_residual(t.few, [1, 1], target=make_target(t.few, t.maps)), ValueError, ["counts", "2 numbers", "10 classes"]),
-    "residual without labels": (lambda t: select_residual(t.few, [1] * 10, target=make_target(t.few, t.maps), synthetic=t.pixels), ValueError, ["labels", "None", "4 synthetic"]),
+    "no image to select": (lambda t: select_herding(t.few, 0, feature_maps=t.maps), ValueError, ["ipc is 0"]),
+    "selection of an empty class": (lambda t: select_kcenter(t.without(3), 1, feature_maps=t.maps), ValueError, ["ipc is 1", "'3'"]),
+    "residual of too many": (lambda t: select_residual(t.few, [13] * 10, feature_maps=t.maps), ValueError, ["counts", "13", "'0'"]),
+    "residual of some classes": (lambda t: select_residual(t.few, [1, 1], feature_maps=t.maps), ValueError, ["counts", "2 numbers", "10 classes"]),
+    "residual without labels": (lambda t: select_residual(t.few, [1] * 10, feature_maps=t.maps, synthetic=t.pixels), ValueError, ["labels", "None", "4 synthetic"]),
     "missing of too many": (lambda t: select_missing(t.few, [13] * 10, feature_maps=t.maps), ValueError, ["counts", "13", "'0'"]),
     "missing without labels": (lambda t: select_missing(t.few, [1] * 10, feature_maps=t.maps, synthetic=t.pixels), ValueError, ["labels"]),
-    "residual without a kernel": (lambda t: select_residual(t.few, [1] * 10, target=make_target(t.few, t.maps, objective="moments")), ValueError, ["target", "'moments'", "energy"]),
+    "residual without a kernel": (lambda t: select_residual(t.few, [1] * 10, feature_maps=t.maps, objective="moments"), ValueError, ["objective", "'moments'", "energy"]),
+    "no such rule": (lambda t: select(t.few, ipc=1, rule="best"), ValueError, ["rule is 'best'", "herding"]),
+    "selection of too many": (lambda t: select(t.few, ipc=13), ValueError, ["ipc is 13", "12"]),
+    "selection of no set": (lambda t: select(t.few.images, ipc=1), TypeError, ["images is a Tensor", "load_data"]),
+    "one map and no list": (lambda t: select(t.few, ipc=1, feature_maps=t.maps[0]), ValueError, ["feature_maps", "list"]),
     "share above one": (lambda t: real_counts(10, 1.5, [100]), ValueError, ["doping is 1.5"]),
     "no share to try": (lambda t: choose_share(float, float, []), ValueError, ["shares", "empty"]),
     "features of two maps": (lambda t: predicted_share(torch.zeros(9, 2), torch.zeros(9, 3)), ValueError, ["real", "(9, 2)", "(9, 3)"]),

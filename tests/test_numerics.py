@@ -13,9 +13,6 @@ import torch.nn.functional as F
 from sklearn.cluster import KMeans
 
 from dsco.discrepancy import (
-    MMD,
-    Energy,
-    Quantisation,
     energy_distance,
     frechet_distance,
     gaussian_directions,
@@ -47,7 +44,8 @@ from dsco.planning import (
     intrinsic_dimension,
     jackknife,
 )
-from dsco.selection import cover, select_random, select_residual
+from dsco.selection import k_center, select_random, select_residual
+from dsco.target import MMD, Energy, Quantisation, make_target
 from dsco.theory import (
     Law,
     ascend_softmax,
@@ -306,18 +304,17 @@ def test_k_center_is_within_twice_the_best_radius():
             return float(torch.cdist(cloud, cloud[list(rows)]).min(1).values.max())  # noqa: B023
 
         best = min(map(radius, combinations(range(10), 3)))
-        assert best <= radius(cover(cloud, 3).tolist()) <= 2 * best + 1e-12
+        assert best <= radius(k_center(cloud, 3).tolist()) <= 2 * best + 1e-12
 
 
 def test_residual_choice_takes_the_image_that_completes_a_set_best(few):
     from dsco.features import pixel_features
-    from dsco.nopt import make_target
 
-    target, phi = make_target(few, [pixel_features()]), pixel_features()
+    phi = pixel_features()
+    target = make_target(few, [phi])
     fixed = few.images[:1].repeat(3, 1, 1, 1)
-    (chosen,) = select_residual(
-        few, [1] + [0] * 9, target=target, synthetic=fixed, labels=torch.zeros(3, dtype=torch.long)
-    ).tolist()
+    held = {"synthetic": fixed, "labels": torch.zeros(3, dtype=torch.long)}
+    (chosen,) = select_residual(few, [1] + [0] * 9, feature_maps=[phi], **held).tolist()
 
     def after(i: int) -> float:
         return target.objective.distance(

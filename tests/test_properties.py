@@ -15,22 +15,32 @@ from torch import nn
 from dsco import ConcentratedSet, ImageSet
 from dsco.core import shuffled, stable_seed
 from dsco.data import TRANSFORMS, Augmentation, to_float, to_uint8
-from dsco.discrepancy import (OBJECTIVES, KernelObjective, energy_distance, mmd, reservoir,
-                              sliced_wasserstein, transport_cost)
+from dsco.discrepancy import energy_distance, mmd, sliced_wasserstein, transport_cost
 from dsco.doping import choose_share, real_counts
 from dsco.features import pixel_features
-from dsco.nopt import greedy_order, greedy_rows, make_target, prefix_sizes
 from dsco.planning import Floor, draw_mixture
 from dsco.selection import (
-    centres,
-    cover,
+    SELECTORS,
     herd,
+    k_center,
+    k_means,
     quantise,
+    select,
     select_herding,
     select_kcenter,
     select_kmeans,
     select_missing,
     select_random,
+    select_residual,
+)
+from dsco.target import (
+    OBJECTIVES,
+    KernelObjective,
+    greedy_order,
+    greedy_rows,
+    make_target,
+    prefix_sizes,
+    reservoir,
 )
 from dsco.training import batch_order, interval95, non_inferior
 from dsco.unroll import GRADIENTS, RULES, FlatNetwork, InnerTraining, flatten_weights
@@ -201,7 +211,7 @@ def test_greedy_choice_of_one_image_is_the_best_of_all(images, seed):
     assert best[j] == pytest.approx(min(best), abs=1e-6)
 
 
-@pytest.mark.parametrize("choose", [herd, cover, quantise])
+@pytest.mark.parametrize("choose", [herd, k_center, quantise])
 @given(n=sizes, d=st.integers(1, 3), seed=seeds, data=st.data())
 def test_ordered_choices_have_no_repeats_and_grow_by_prefixes(choose, n, d, seed, data):
     count = data.draw(st.integers(1, n))
@@ -213,9 +223,9 @@ def test_ordered_choices_have_no_repeats_and_grow_by_prefixes(choose, n, d, seed
 
 
 @given(n=st.integers(2, 8), seed=seeds)
-def test_herding_and_covering_by_brute_force(n, seed):
+def test_herding_and_k_center_by_brute_force(n, seed):
     x = normal(n, 2, seed=seed)
-    herded, covered = herd(x, n).tolist(), cover(x, n).tolist()
+    herded, covered = herd(x, n).tolist(), k_center(x, n).tolist()
     for k in range(1, n):
         free = sorted(set(range(n)) - set(herded[:k]))
         errors = {i: float((x[[*herded[:k], i]].mean(0) - x.mean(0)).norm()) for i in free}
@@ -227,30 +237,34 @@ def test_herding_and_covering_by_brute_force(n, seed):
 @settings(max_examples=4)  # each starts k-means anew
 @given(images=image_sets(least=3), ipc=st.integers(1, 3))
 def test_selections_take_so_many_of_each_class_and_none_twice(images, ipc):
-    phi, classes = pixel_features(), len(images.classes)
-    chosen = [
-        select_random(images, ipc),
-        select_missing(images, [ipc] * classes, feature_maps=[phi]),
-    ]
-    chosen += [
-        select(images, ipc, features=phi)
-        for select in (select_herding, select_kcenter, select_kmeans)
-    ]
-    for index in chosen:
+    maps, classes = [pixel_features()], len(images.classes)
+    counts = [ipc] * classes
+    chosen = {
+        "random": select_random(images, ipc, seed=5),
+        "herding": select_herding(images, ipc, feature_maps=maps),
+        "kcenter": select_kcenter(images, ipc, feature_maps=maps),
+        "kmeans": select_kmeans(images, ipc, feature_maps=maps),
+        "residual": select_residual(images, counts, feature_maps=maps, seed=5),
+        "missing": select_missing(images, counts, feature_maps=maps, seed=5),
+    }
+    assert list(chosen) == list(SELECTORS)
+    for rule, index in chosen.items():
+        small = select(images, ipc=ipc, rule=rule, feature_maps=maps, seed=5)
+        assert small.origin == index.tolist() and small.config["rule"] == rule
         assert images.labels[index].tolist() == [c for c in range(classes) for _ in range(ipc)]
         assert len(index.unique()) == len(index)
 
 
 @settings(max_examples=8)
 @given(sizes=st.permutations([3, 5, 8]), seed=seeds)
-def test_centres_are_the_rows_nearest_the_means_of_clusters(sizes, seed):
+def test_k_means_takes_the_rows_nearest_the_means_of_clusters(sizes, seed):
     member = torch.arange(3).repeat_interleave(torch.tensor(sizes))
     x = torch.tensor([[0.0, 0.0], [50.0, 0.0], [0.0, 50.0]], dtype=torch.float64)[member] + normal(
         16, 2, seed=seed
     )
     largest_first = sorted(range(3), key=lambda c: -sizes[c])
     expected = [int((x - x[member == c].mean(0)).norm(dim=1).argmin()) for c in largest_first]
-    assert centres(x, 3).tolist() == expected
+    assert k_means(x, 3).tolist() == expected
 
 
 # Sets
