@@ -8,6 +8,7 @@ import importlib
 _HOMES = {
     "load_data": "data", "ImageSet": "data", "Data": "data", "ConcentratedSet": "sets",
     "evaluate": "training", "Prior": "prior", "concentrate": "concentration",
+    "Recipe": "concentration", "Auto": "concentration",
     "plan": "planning", "Plan": "planning",
     "distill": "distillation", "Schedule": "choices", "Window": "choices", "Known": "choices",
     "Random": "choices", "Pool": "choices", "Pixels": "choices", "Noise": "choices",

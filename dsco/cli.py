@@ -242,13 +242,14 @@ def run_concentrate(words: argparse.Namespace) -> None:
     check_prior(words)
     if words.data_free and words.doping:
         raise ValueError(f"--doping is {words.doping}, but --data-free takes no real image: leave one of them out.")
-    from dsco.concentration import concentrate
+    from dsco.concentration import Recipe, concentrate
     from dsco.data import load_data
 
     train = load_data(words.data, root=words.root, size=words.size).train if words.data else None
     prior = find_prior(words, train)
-    options = {"updates": words.updates} if words.updates else {}
-    small = concentrate(prior, ipc=words.ipc, data=None if words.data_free else train, doping=words.doping, seed=words.seed, resume=True, **options)
+    recipe = Recipe(updates=words.updates) if words.updates else Recipe()
+    small = concentrate(prior, ipc=words.ipc, data=None if words.data_free else train, seed=words.seed,
+                        doping=words.doping, recipe=recipe, file="auto")
     save_and_say(small, words)
 
 

@@ -5,16 +5,9 @@
 # %% ../nbs/30_prior.ipynb #373fe70a
 from __future__ import annotations
 
-import copy
-import hashlib
-import json
-import math
-import operator
-import re
-import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -22,187 +15,12 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
-from .core import (cache_folder, check_place, check_writable, find_device, first_line, load_state,
-                       mixed_precision, readable, remove, replacing, run_steps, set_aside, stable_seed)
-from .data import ImageSet, to_float, to_uint8
+from .core import digest, number, one_of, readable, stable_seed, whole
+from .data import ImageSet, to_uint8
+from .diffusion import trajectory
 
 # %% auto #0
-__all__ = ['ARCHITECTURES', 'SAMPLERS', 'noise_schedule', 'build_dit', 'build_unet', 'velocity_loss', 'warm_cosine', 'follow',
-           'fold_of', 'untrained', 'Fit', 'trajectory', 'Prior', 'check_render', 'save_prior', 'prior_files',
-           'write_parts', 'component_name', 'load_prior', 'in_own_memory', 'load_saved', 'fingerprint', 'fit_prior',
-           'cached_prior', 'keep_prior', 'default_patch', 'check_fit', 'prior_features']
-
-# %% ../nbs/30_prior.ipynb #a559e877
-def noise_schedule():
-    "diffusers' DDIM scheduler: cosine schedule rescaled to end in pure noise, velocity prediction, steps spaced from the noisy end."
-    from diffusers import DDIMScheduler
-
-    return DDIMScheduler(num_train_timesteps=1000, beta_schedule="squaredcos_cap_v2", prediction_type="v_prediction",
-                         rescale_betas_zero_snr=True, timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True)
-
-# %% ../nbs/30_prior.ipynb #53b282ab
-def build_dit(channels: int, side: int, classes: int, *, width: int, depth: int, patch: int) -> nn.Module:
-    "A diffusion transformer from diffusers (Peebles and Xie 2023, arXiv 2212.09748) with tokens of `patch` × `patch` pixels."
-    from diffusers import DiTTransformer2DModel
-
-    heads = max(1, width // 32)
-    network = DiTTransformer2DModel(num_attention_heads=heads, attention_head_dim=width // heads, in_channels=channels,
-                                    out_channels=channels, num_layers=depth, sample_size=side, patch_size=patch, num_embeds_ada_norm=classes)
-    for module in network.modules():
-        # Each block would drop labels by a coin of its own; we drop them once for the whole network instead.
-        if hasattr(module, "dropout_prob"):
-            module.dropout_prob = 0.0
-    return network
-
-
-def build_unet(channels: int, side: int, classes: int, *, width: int, depth: int, patch: int) -> nn.Module:
-    "A two-level convolutional U-Net from diffusers with `depth` residual blocks a level, on images folded `patch` times."
-    from diffusers import UNet2DModel
-
-    return UNet2DModel(sample_size=side // patch, in_channels=channels * patch**2, out_channels=channels * patch**2, layers_per_block=depth,
-                       block_out_channels=(width, 2 * width), down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2,
-                       num_class_embeds=classes + 1, norm_num_groups=8, add_attention=False)
-
-
-ARCHITECTURES = {"dit": build_dit, "unet": build_unet}
-
-# %% ../nbs/30_prior.ipynb #21f12e8c
-def velocity_loss(network: nn.Module, scheduler, x: Tensor, labels: Tensor, seed: int, *, drop: float, null_label: int) -> Tensor:
-    "Mean squared error of the predicted velocity v = √ᾱ ε − √(1−ᾱ) x at random times; a share `drop` of labels is replaced by `null_label`."
-    g = torch.Generator().manual_seed(seed)
-    t = torch.randint(0, scheduler.config.num_train_timesteps, (len(x),), generator=g).to(x.device)
-    eps = torch.randn(x.shape, generator=g).to(x)
-    kept = torch.rand(len(x), generator=g).to(x.device) >= drop
-    labels = torch.where(kept, labels, null_label)
-    x_t, v = scheduler.add_noise(x, eps, t), scheduler.get_velocity(x, eps, t)
-    return F.mse_loss(network(x_t, t, class_labels=labels).sample.float(), v)
-
-# %% ../nbs/30_prior.ipynb #b4845c01
-def warm_cosine(step: int, steps: int) -> float:
-    "Share of the learning rate at `step` of `steps`: up in 100 steps, then down half a cosine."
-    return min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
-
-
-@torch.no_grad()
-def follow(ema: nn.Module, network: nn.Module, step: int) -> None:
-    "Move the averaged weights towards the current ones: ema ← d·ema + (1 − d)·network, with d rising from 0.1 to 0.999."
-    decay = min(0.999, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(ema.parameters()), list(network.parameters()), 1 - decay)
-
-
-def fold_of(recipe: dict) -> int:
-    "How often the network's images are folded: a U-Net by its patch, a DiT not at all (it has a patch layer of its own)."
-    return recipe["patch"] if recipe["architecture"] == "unet" else 1
-
-# %% ../nbs/30_prior.ipynb #5146f947
-def untrained(images: ImageSet, recipe: dict) -> nn.Module:
-    "The untrained network of a recipe for `images`; the recipe's seed decides its weights."
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(stable_seed(recipe["seed"], "weights"))
-        return ARCHITECTURES[recipe["architecture"]](images.shape[0], images.shape[1], len(images.classes), **{name: recipe[name] for name in ("width", "depth", "patch")})
-
-
-class Fit:
-    "One training run of a prior, advanced by `run_steps`; with `folder`, its state is kept there."
-
-    def __init__(self, network: nn.Module, images: ImageSet, recipe: dict, folder: Path | None = None):
-        self.network, self.ema = network.train(), copy.deepcopy(network).eval()
-        self.images, self.recipe, self.file = images, recipe, folder and folder / "training.pt"
-        self.device = next(network.parameters()).device
-        self.optimizer = torch.optim.AdamW(network.parameters(), lr=recipe["lr"], betas=(0.9, 0.99),
-                                           weight_decay=0.01)
-        self.scheduler = noise_schedule()
-        self.step, self.steps, self.losses, self.seconds = 0, None, [], 0.0
-        if self.file:
-            load_state(self, self.file)
-
-    def batch(self) -> tuple[Tensor, Tensor]:
-        """Images (batch_size, C, H, W) in [-1, 1], folded, and labels.
-
-        Addressed by (seed, step): a resumed run sees the same."""
-        g = torch.Generator().manual_seed(stable_seed(self.recipe["seed"], "batch", self.step))
-        index = torch.randint(len(self.images), (self.recipe["batch_size"],), generator=g)
-        pixels = to_float(self.images.images[index].to(self.device))
-        return F.pixel_unshuffle(pixels, fold_of(self.recipe)), self.images.labels[index].to(self.device)
-
-    def advance(self) -> dict | None:
-        "One update of `steps` in all; returns the loss now and then."
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe["lr"] * warm_cosine(self.step, self.steps)
-        x, labels = self.batch()
-        seed = stable_seed(self.recipe["seed"], "diffuse", self.step)
-        with mixed_precision(self.device):
-            loss = velocity_loss(self.network, self.scheduler, x, labels, seed,
-                                 drop=self.recipe["drop"], null_label=len(self.images.classes))
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimizer.step()
-        follow(self.ema, self.network, self.step)
-        self.step += 1
-        return self.note(loss) if self.step % 50 == 0 or self.step == self.steps else None
-
-    def note(self, loss: Tensor) -> dict:
-        "Enter the loss of a batch; raises FloatingPointError when it is no number."
-        self.losses.append((self.step, loss.item()))
-        if not math.isfinite(loss.item()):
-            raise FloatingPointError(f"the loss is {loss.item()} after {self.step} steps at "
-                                     f"lr={self.recipe['lr']}: lower lr.")
-        return {"loss": f"{loss.item():.3f}"}
-
-    def steps_in(self, minutes: float) -> int:
-        "How many updates fit into `minutes`, by the speed of a copy; a resumed run keeps its number."
-        if self.steps:
-            return self.steps
-        trial = Fit(copy.deepcopy(self.network), self.images, self.recipe)
-        trial.steps = 1000
-        trial.advance()
-        started, count = time.perf_counter(), 0
-        while time.perf_counter() - started < min(10, 6 * minutes):
-            trial.advance()
-            count += 1
-        return max(1, round(60 * minutes * count / (time.perf_counter() - started)))
-
-    def run(self, steps: int, *, progress: bool = True, save_every: float = 60) -> None:
-        "Advance to `steps`, saving the state every `save_every` seconds."
-        self.steps = steps
-        run_steps(self, steps, file=self.file, save_every=save_every, desc="fit prior", progress=progress)
-
-    def state_dict(self) -> dict:
-        "Everything a resumed run needs."
-        parts = {name: getattr(self, name).state_dict() for name in ("network", "ema", "optimizer")}
-        names = ("step", "steps", "losses", "seconds")
-        return {**parts, "progress": {name: getattr(self, name) for name in names}}
-
-    def load_state_dict(self, state: dict) -> None:
-        "Go on from there."
-        for name in ("network", "ema", "optimizer"):
-            getattr(self, name).load_state_dict(state[name])
-        for name, value in state["progress"].items():
-            setattr(self, name, value)
-
-    def record(self) -> dict:
-        "How the prior was made, for its prior.json."
-        return {**self.recipe, "steps": self.steps, "seconds": round(self.seconds, 1), "losses": self.losses, "torch": torch.__version__,
-                "device": str(self.device)}
-
-# %% ../nbs/30_prior.ipynb #322b1500
-def trajectory(step: Callable[[Tensor, Tensor], Tensor], x: Tensor, times: Tensor, *, keep: int = 5) -> Tensor:
-    """Apply `x = step(x, t)` for each t in `times`.
-
-    When `x` needs a gradient, the graph of at most `keep` steps is held at once: longer runs are cut into segments
-    that are computed again on the way back (Chen et al. 2016, arXiv 1604.06174), so that of all other steps only
-    one image in `keep` is stored."""
-    def segment(x: Tensor, part: Tensor) -> Tensor:
-        for t in part:
-            x = step(x, t)
-        return x
-
-    if len(times) <= keep or not (torch.is_grad_enabled() and x.requires_grad):
-        return segment(x, times)
-    for part in times.split(keep):
-        x = checkpoint(segment, x, part, use_reentrant=False, preserve_rng_state=False)
-    return x
+__all__ = ['SAMPLERS', 'Prior', 'prior_features']
 
 # %% ../nbs/30_prior.ipynb #c43eab9e
 SAMPLERS = ("ddim", "dpm")
@@ -211,28 +29,38 @@ SAMPLERS = ("ddim", "dpm")
 class Prior:
     """A class-conditional diffusion model seen as a differentiable map from noise to images.
 
-    `network`: a diffusers DiT or U-Net; `scheduler`: the diffusers scheduler it was trained for; `vae`: a diffusers
-    AutoencoderKL when the model works on latents. `classes`: the names its labels 0, 1, … stand for; `class_ids`:
-    the network's own class number of each (default: the same numbers). `fold`: the network sees `fold` × `fold` pixels
-    as channels of one. `record`: how it was made."""
+    `network`: a diffusers DiT or U-Net; `scheduler`: the diffusers scheduler it was trained for;
+    `vae`: a diffusers AutoencoderKL when the model works on latents. `classes`: the names its
+    labels 0, 1, … stand for; `class_ids`: the network's own class number of each (default: the
+    same numbers). `fold`: the network sees `fold` × `fold` pixels as channels of one. `record`: how
+    it was made."""
 
-    def __init__(self, network: nn.Module, scheduler, *, classes: Sequence[str], class_ids: Sequence[int] | None = None, vae: nn.Module | None = None,
+    def __init__(self, network: nn.Module, scheduler, *, classes: Sequence[str],
+                 class_ids: Sequence[int] | None = None, vae: nn.Module | None = None,
                  fold: int = 1, record: dict | None = None):
-        self.fold = fold
-        self.network, self.scheduler, self.vae = network.eval().requires_grad_(False), scheduler, vae
-        if vae is not None:
-            vae.eval().requires_grad_(False)
+        # Any, as the configuration of a diffusers model is known when it runs only.
+        self.network: Any = network.eval().requires_grad_(False)
+        self.vae: Any = vae if vae is None else vae.eval().requires_grad_(False)
+        self.scheduler, self.fold, self.record = scheduler, fold, record or {}
         self.classes = list(map(readable, classes))
-        self.class_ids = torch.tensor(list(class_ids) if class_ids is not None else range(len(self.classes)))
-        if len(self.class_ids) != len(self.classes):
-            raise ValueError(f"class_ids has {len(self.class_ids)} numbers, but there are {len(self.classes)} classes: give one each.")
-        if len(self.class_ids) and not (0 <= int(self.class_ids.min()) and int(self.class_ids.max()) < self.null_id):
-            raise ValueError(f"class_ids run from {int(self.class_ids.min())} to {int(self.class_ids.max())}, but the network knows 0 to {self.null_id - 1}: use those.")
-        self.record = record or {}
+        ids = list(range(len(self.classes)) if class_ids is None else class_ids)
+        if len(ids) != len(self.classes):
+            raise ValueError(f"class_ids has {len(ids)} numbers, but there are {len(self.classes)} "
+                             "classes: give one each.")
+        if ids and not 0 <= min(ids) <= max(ids) < self.null_id:
+            raise ValueError(f"class_ids run from {min(ids)} to {max(ids)}, but the network knows "
+                             f"0 to {self.null_id - 1}: use those.")
+        self.class_ids = torch.tensor(ids)
 
     def __repr__(self) -> str:
-        kind = type(self.network).__name__
-        return f"Prior({kind}, {sum(p.numel() for p in self.network.parameters()) / 1e6:.1f} M parameters, noise {self.noise_shape}, {len(self.classes)} classes)"
+        millions = sum(p.numel() for p in self.network.parameters()) / 1e6
+        return (f"Prior({type(self.network).__name__}, {millions:.1f} M parameters, "
+                f"noise {self.noise_shape}, {len(self.classes)} classes)")
+
+    @property
+    def parts(self) -> list[nn.Module]:
+        "The network, and the VAE where there is one."
+        return [self.network] if self.vae is None else [self.network, self.vae]
 
     @property
     def device(self) -> torch.device:
@@ -244,9 +72,14 @@ class Prior:
 
     def to(self, *args, **kwargs) -> Prior:
         "Move or cast the weights, in place; returns the prior."
-        for module in (self.network, *([self.vae] if self.vae is not None else [])):
+        for module in self.parts:
             module.to(*args, **kwargs)
         return self
+
+    def digest(self) -> str:
+        "A hash of the weights."
+        weights = (sorted(module.state_dict().items()) for module in self.parts)
+        return digest(*(part for values in weights for pair in values for part in pair))
 
     @property
     def noise_shape(self) -> tuple[int, int, int]:
@@ -267,14 +100,15 @@ class Prior:
     def null_id(self) -> int:
         "The network's class number that stands for 'no label'."
         config = self.network.config
-        return config.num_embeds_ada_norm if hasattr(config, "num_embeds_ada_norm") else config.num_class_embeds - 1
+        known = getattr(config, "num_embeds_ada_norm", None)
+        return config.num_class_embeds - 1 if known is None else known
 
     def noise(self, labels: Tensor, *, seed: int = 0, first: int = 0) -> Tensor:
         """Gaussian noise for `labels` (N,), float32 (N, *noise_shape), on the prior's device.
 
-        The k-th image of a class gets the noise addressed by (seed, class, first + k), whatever else is asked for."""
-        if not len(labels) or not 0 <= int(labels.min()) <= int(labels.max()) < len(self.classes):
-            raise ValueError(f"labels is {labels.tolist()}, but it must hold at least one number, each from 0 to {len(self.classes) - 1}: correct it.")
+        The k-th image of a class gets the noise addressed by (seed, class, first + k), whatever
+        else is asked for."""
+        check_labels(labels, len(self.classes))
         seen = [first] * len(self.classes)
         z = []
         for label in labels.tolist():
@@ -284,11 +118,14 @@ class Prior:
         return torch.stack(z).to(self.device)
 
     def predict(self, x: Tensor, t: Tensor, ids: Tensor, guidance: float) -> Tensor:
-        "The network's output at time `t`, with classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598) unless it is 1."
+        """The network's output at time `t`, with classifier-free guidance unless it is 1.
+
+        Ho and Salimans 2022, arXiv 2207.12598."""
         t = t.expand(len(x))
         if guidance == 1:
             return self.call(x, t, ids)
-        both = self.call(torch.cat([x, x]), torch.cat([t, t]), torch.cat([ids, torch.full_like(ids, self.null_id)]))
+        null = torch.full_like(ids, self.null_id)
+        both = self.call(torch.cat([x, x]), torch.cat([t, t]), torch.cat([ids, null]))
         conditional, unconditional = both.chunk(2)
         return unconditional + guidance * (conditional - unconditional)
 
@@ -300,17 +137,20 @@ class Prior:
         "A deterministic diffusers sampler, set to `steps`."
         from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 
-        scheduler = (DDIMScheduler if name == "ddim" else DPMSolverMultistepScheduler).from_config(self.scheduler.config)
+        kind = DDIMScheduler if name == "ddim" else DPMSolverMultistepScheduler
+        scheduler: Any = kind.from_config(self.scheduler.config)
         scheduler.set_timesteps(steps, device=self.device)
         return scheduler
 
-    def render(self, z: Tensor, labels: Tensor, *, steps: int = 10, guidance: float = 1.0, sampler: str = "ddim", keep: int = 5) -> Tensor:
+    def render(self, z: Tensor, labels: Tensor, *, steps: int = 10, guidance: float = 1.0,
+               sampler: str = "ddim", keep: int = 5) -> Tensor:
         """Images from noise: float32 (N, C, H, W) in [-1, 1].
 
-        `z`: (N, *noise_shape); `labels`: int64 (N,). Deterministic, and differentiable in `z` when it requires grad
-        (with sampler "ddim"). `steps`: network calls an image, twice that with `guidance` other than 1.
-        `keep`: network calls whose graph is held at once when a gradient is asked for; 1 for a large model.
-        DDIM: Song et al. 2021, arXiv 2010.02502, eq. 12 with σ = 0; "dpm": DPM-Solver++, arXiv 2211.01095."""
+        `z`: (N, *noise_shape); `labels`: int64 (N,). Deterministic, and differentiable in `z` when
+        it requires grad (with sampler "ddim"). `steps`: network calls an image, twice that with
+        `guidance` other than 1. `keep`: network calls whose graph is held at once when a gradient
+        is asked for; 1 for a large model. DDIM: Song et al. 2021, arXiv 2010.02502, eq. 12 with
+        σ = 0; "dpm": DPM-Solver++, arXiv 2211.01095."""
         check_render(self, z, labels, steps, sampler)
         scheduler = self.sampler(sampler, steps)
         ids = self.class_ids[labels.cpu().long()].to(self.device)
@@ -322,7 +162,9 @@ class Prior:
         return (x if x.dtype == torch.float64 else x.float()).clamp(-1, 1)
 
     def encode(self, x: Tensor) -> Tensor:
-        "What the network works on, (N, *noise_shape), from images (N, C, H, W) in [-1, 1]: folded pixels, or the VAE's mean latents; differentiable."
+        """What the network works on, (N, *noise_shape), from images (N, C, H, W) in [-1, 1].
+
+        Folded pixels, or the VAE's mean latents; differentiable."""
         if self.vae is None:
             return F.pixel_unshuffle(x, self.fold)
         return self.vae.encode(x).latent_dist.mean * self.vae.config.scaling_factor
@@ -333,285 +175,115 @@ class Prior:
             return F.pixel_shuffle(latents, self.fold)
         latents = latents / self.vae.config.scaling_factor
         if torch.is_grad_enabled() and latents.requires_grad:
-            return checkpoint(lambda x: self.vae.decode(x).sample, latents, use_reentrant=False, preserve_rng_state=False)
+            return checkpoint(lambda x: self.vae.decode(x).sample, latents, use_reentrant=False,
+                              preserve_rng_state=False)
         return self.vae.decode(latents).sample
 
     @torch.no_grad()
-    def render_uint8(self, z: Tensor, labels: Tensor, *, chunk: int = 250, progress: bool = True, **options) -> Tensor:
-        "Images uint8 (N, C, H, W) on the CPU, rendered `chunk` at a time; `options` go to `render`."
+    def render_uint8(self, z: Tensor, labels: Tensor, *, chunk: int = 250, progress: bool = True,
+                     **options) -> Tensor:
+        "Images uint8 (N, C, H, W) on the CPU, `chunk` at a time; `options` go to `render`."
         parts = list(zip(z.split(chunk), labels.split(chunk)))
-        return torch.cat([to_uint8(self.render(part, part_labels, **options)) for part, part_labels in tqdm(parts, desc="render", unit="chunk", disable=not progress or len(parts) < 4, leave=False)])
+        hidden = not progress or len(parts) < 4
+        bar = tqdm(parts, desc="render", unit="chunk", disable=hidden, leave=False)
+        return torch.cat([to_uint8(self.render(*part, **options)) for part in bar])
 
     @torch.no_grad()
     def invert(self, x: Tensor, labels: Tensor, *, steps: int = 100) -> Tensor:
-        """Noise from which the prior renders images close to `x`: float32 (N, *noise_shape), the sampler run backwards.
+        """Noise, float32 (N, *noise_shape), from which the prior renders images close to `x`.
 
-        `x`: (N, C, H, W) in [-1, 1]; `labels`: int64 (N,). `steps`: network calls an image; the more, the closer.
-        DDIM inversion: Song et al. 2021, arXiv 2010.02502, section 4.3. Raises ValueError for images of another shape."""
+        The sampler run backwards. `x`: (N, C, H, W) in [-1, 1]; `labels`: int64 (N,). `steps`:
+        network calls an image; the more, the closer. DDIM inversion: Song et al. 2021, arXiv
+        2010.02502, section 4.3. Raises ValueError for images of another shape."""
         from diffusers import DDIMInverseScheduler
 
         if tuple(x.shape[1:]) != self.rendered_shape:
-            raise ValueError(f"x has shape {tuple(x.shape)}, but the prior renders {self.rendered_shape}: pass such images.")
+            raise ValueError(f"x has shape {tuple(x.shape)}, but the prior renders "
+                             f"{self.rendered_shape}: pass such images.")
         z = self.encode(x.to(self.device, self.dtype))
         check_render(self, z, labels, steps, "ddim")
-        scheduler = DDIMInverseScheduler.from_config(self.scheduler.config)
+        scheduler: Any = DDIMInverseScheduler.from_config(self.scheduler.config)
         scheduler.set_timesteps(steps, device=self.device)
         ids = self.class_ids[labels.cpu().long()].to(self.device)
         for t in scheduler.timesteps:
             z = scheduler.step(self.predict(z, t, ids, 1.0), t, z).prev_sample
         return z.to(x.dtype)
 
-    def sample(self, per_class: int, *, seed: int = 0, first: int = 0, steps: int = 10, guidance: float = 1.0, sampler: str = "ddim", progress: bool = True) -> ImageSet:
+    def sample(self, per_class: int, *, seed: int = 0, first: int = 0, steps: int = 10,
+               guidance: float = 1.0, sampler: str = "ddim", progress: bool = True) -> ImageSet:
         "A labelled set of `per_class` samples of every class, class by class."
-        if per_class < 1:
-            raise ValueError(f"per_class is {per_class}, but at least 1 image a class is needed.")
-        labels = torch.arange(len(self.classes)).repeat_interleave(per_class)
+        labels = torch.arange(len(self.classes)).repeat_interleave(whole("per_class", per_class))
         z = self.noise(labels, seed=seed, first=first)
-        return ImageSet(self.render_uint8(z, labels, steps=steps, guidance=guidance, sampler=sampler, progress=progress), labels, self.classes)
+        pixels = self.render_uint8(z, labels, steps=steps, guidance=guidance, sampler=sampler,
+                                   progress=progress)
+        return ImageSet(pixels, labels, self.classes)
 
     @classmethod
     def fit(cls, images: ImageSet, **options) -> Prior:
-        "Train a small prior on `images`: see `fit_prior` for the options."
+        "Train a small prior on `images`: see `dsco.pretrained.fit_prior` for the options."
+        from dsco.pretrained import fit_prior
+
         return fit_prior(images, **options)
 
     @classmethod
     def from_pretrained(cls, name: str | Path, **options) -> Prior:
-        "Load a prior saved here, or any diffusers DiT pipeline: see `load_prior`."
+        "A prior saved here, or any diffusers DiT pipeline: see `dsco.pretrained.load_prior`."
+        from dsco.pretrained import load_prior
+
         return load_prior(name, **options)
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        "Write the prior in the diffusers layout (see `save_prior`); returns the folder."
+        "Write the prior in the diffusers layout; returns the folder."
+        from dsco.pretrained import save_prior
+
         return save_prior(self, Path(folder))
 
 # %% ../nbs/30_prior.ipynb #4b126116
+def check_labels(labels: Tensor, classes: int) -> None:
+    "Raise ValueError unless there are labels, each of a class of the prior."
+    if not len(labels) or not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        said = f"run from {labels.min()} to {labels.max()}" if len(labels) else "is empty"
+        raise ValueError(f"labels {said}, but the prior has {classes} classes: use 0 to "
+                         f"{classes - 1}.")
+
+
 def check_render(prior: Prior, z: Tensor, labels: Tensor, steps: int, sampler: str) -> None:
     "Raise ValueError, naming the argument, unless `render` can run."
     if tuple(z.shape[1:]) != prior.noise_shape:
-        raise ValueError(f"z has shape {tuple(z.shape)}, but each image's noise must be {prior.noise_shape}: make it with prior.noise(labels).")
+        raise ValueError(f"z has shape {tuple(z.shape)}, but each image's noise must be "
+                         f"{prior.noise_shape}: make it with prior.noise(labels).")
     if labels.shape != (len(z),):
-        raise ValueError(f"labels has shape {tuple(labels.shape)}, but there are {len(z)} noises: give one label each.")
-    if len(labels) and not (0 <= int(labels.min()) and int(labels.max()) < len(prior.classes)):
-        raise ValueError(f"labels run from {int(labels.min())} to {int(labels.max())}, but the prior has {len(prior.classes)} classes: use 0 to {len(prior.classes) - 1}.")
-    if not isinstance(steps, int) or not 1 <= steps <= 1000:
-        raise ValueError(f"steps is {steps!r}, but it must be a whole number between 1 and 1000: 5 to 20 is usual.")
-    if sampler not in SAMPLERS:
-        raise ValueError(f"sampler is {sampler!r}, but the samplers are {', '.join(SAMPLERS)}.")
+        raise ValueError(f"labels has shape {tuple(labels.shape)}, but there are {len(z)} noises: "
+                         "give one label each.")
+    check_labels(labels, len(prior.classes))
+    if whole("steps", steps) > 1000:
+        raise ValueError(f"steps is {steps}, but there are 1000 times only: 5 to 20 is usual.")
+    one_of("sampler", sampler, SAMPLERS)
     if sampler != "ddim" and z.requires_grad and torch.is_grad_enabled():
-        raise ValueError(f"sampler {sampler!r} keeps a state between steps and cannot be differentiated with checkpoints: use 'ddim' for gradients.")
-
-# %% ../nbs/30_prior.ipynb #da483935
-def save_prior(prior: Prior, folder: Path) -> Path:
-    """Write `prior` to `folder` in the diffusers layout: scheduler/, transformer/ or unet/, vae/ when it has one, and prior.json.
-
-    A DiT with a VAE also gets the model_index.json with which diffusers' own DiTPipeline loads it. The folder
-    appears complete or not at all; one that holds something else than a prior is left alone, with FileExistsError."""
-    folder = Path(folder).expanduser()
-    check_place(folder, prior_files(folder), "a saved prior")
-    with replacing(folder) as temporary:
-        write_parts(prior, temporary)
-        about = {"format": 1, "classes": prior.classes, "class_ids": prior.class_ids.tolist(), "fold": prior.fold, "record": prior.record}
-        (temporary / "prior.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
-    return folder
-
-
-def prior_files(folder: Path) -> Callable[[str], bool]:
-    "Whether a file in `folder`, by its name in it, was put there with a saved prior; none where there is no prior."
-    if not (folder / "prior.json").is_file():
-        return lambda name: False
-    parts = "(unet|transformer|vae)/(config.json|diffusion_pytorch_model[^/]*)"
-    return re.compile(f"prior.json|model_index.json|scheduler/scheduler_config.json|{parts}").fullmatch
-
-
-def write_parts(prior: Prior, folder: Path) -> None:
-    "Network, scheduler and VAE in the diffusers layout."
-    kind = component_name(prior.network)
-    if prior.vae is not None and kind == "transformer":
-        from diffusers import DiTPipeline
-
-        DiTPipeline(prior.network, prior.vae, prior.scheduler).save_pretrained(folder)
-        index = json.loads((folder / "model_index.json").read_text(encoding="utf-8"))
-        index["id2label"] = dict(zip(map(str, prior.class_ids.tolist()), prior.classes))
-        (folder / "model_index.json").write_text(json.dumps(index, indent=2, ensure_ascii=False), encoding="utf-8")
-        return
-    prior.network.save_pretrained(folder / kind)
-    prior.scheduler.save_pretrained(folder / "scheduler")
-    if prior.vae is not None:
-        prior.vae.save_pretrained(folder / "vae")
-
-
-def component_name(network: nn.Module) -> str:
-    "Name of the network's folder in the diffusers layout."
-    return "unet" if "UNet" in type(network).__name__ else "transformer"
-
-
-def load_prior(name: str | Path, *, classes: Sequence[str] | None = None, class_ids: Sequence[int] | None = None, device: str | torch.device | None = None) -> Prior:
-    """A prior saved by `save_prior`, or any diffusers DiT pipeline: a local folder or a hub id such as "facebook/DiT-XL-2-256".
-
-    For a pipeline with many classes, `class_ids` picks the ones to use and `classes` names them (default: the
-    pipeline's own names). Raises FileNotFoundError or ValueError in one sentence."""
-    folder = Path(name)
-    if (folder / "prior.json").is_file():
-        return in_own_memory(load_saved(folder, classes, class_ids)).to(find_device(device))
-    if folder.exists() and not (folder / "model_index.json").is_file():
-        raise FileNotFoundError(f"{folder} holds neither prior.json nor model_index.json: pass a folder written by save_pretrained.")
-    from diffusers import DDIMScheduler, DiTPipeline
-
-    try:
-        pipeline = DiTPipeline.from_pretrained(str(name), low_cpu_mem_usage=False)
-    except (OSError, ValueError) as error:
-        raise FileNotFoundError(f"{str(name)!r} is neither a local folder nor a model that can be fetched from the hub ({str(error).splitlines()[0][:120]} …).") from error
-    names = {int(i): text.split(",")[0].strip() for i, text in (DiTPipeline.load_config(str(name)).get("id2label") or {}).items()}
-    if class_ids is None:
-        class_ids = sorted(names) if names else range(pipeline.transformer.config.num_embeds_ada_norm)
-    classes = classes or [names.get(int(i), str(i)) for i in class_ids]
-    prior = Prior(pipeline.transformer, DDIMScheduler.from_config(pipeline.scheduler.config), classes=classes, class_ids=class_ids, vae=pipeline.vae,
-                  record={"from": str(name)})
-    return in_own_memory(prior).to(find_device(device))
-
-
-def in_own_memory(prior: Prior) -> Prior:
-    "The same prior, with a copy of each weight in place of the part of the file that was mapped into memory."
-    # A weight in a file begins at any byte, and kernels sum in an order that depends on where it begins: without
-    # this, a loaded prior rounds differently from the one that was saved, and a search with it ends elsewhere.
-    for module in filter(None, (prior.network, prior.vae)):
-        for tensor in (*module.parameters(), *module.buffers()):
-            tensor.data = tensor.data.clone()
-    return prior
-
-
-def load_saved(folder: Path, classes: Sequence[str] | None, class_ids: Sequence[int] | None) -> Prior:
-    "A prior from a folder with prior.json."
-    from diffusers import AutoencoderKL, DDIMScheduler, DiTTransformer2DModel, UNet2DModel
-
-    kind = "unet" if (folder / "unet").is_dir() else "transformer"
-    try:
-        about = json.loads((folder / "prior.json").read_text(encoding="utf-8"))
-        network = (UNet2DModel if kind == "unet" else DiTTransformer2DModel).from_pretrained(folder / kind, low_cpu_mem_usage=False)
-        vae = AutoencoderKL.from_pretrained(folder / "vae", low_cpu_mem_usage=False) if (folder / "vae").is_dir() else None
-        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
-        names, fold, record = dict(zip(about["class_ids"], about["classes"])), about["fold"], about["record"]
-    except Exception as error:  # each library below raises errors of its own for a damaged file
-        raise ValueError(f"{folder} holds a damaged prior ({first_line(error)}): save it again, or delete the folder and fit it anew.") from error
-    class_ids = list(names) if class_ids is None else list(class_ids)
-    if unknown := [i for i in class_ids if i not in names]:
-        raise ValueError(f"class_ids has {unknown[0]}, but the prior in {folder} knows {', '.join(f'{i} ({name})' for i, name in names.items())}: use those.")
-    return Prior(network, scheduler, classes=classes or [names[i] for i in class_ids],
-                 class_ids=class_ids, vae=vae, fold=fold, record=record)
-
-# %% ../nbs/30_prior.ipynb #4ffd5135
-def fingerprint(images: ImageSet) -> str:
-    "A hash of pixels, labels and class names."
-    digest = hashlib.blake2b(digest_size=8)
-    for part in (images.images.numpy().tobytes(), images.labels.numpy().tobytes(), json.dumps(images.classes).encode()):
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def fit_prior(images: ImageSet, *, minutes: float | None = None, steps: int | None = None, seed: int = 0, architecture: str = "dit", width: int = 192,
-              depth: int = 6, patch: int | None = None, batch_size: int = 32, lr: float = 1e-3, drop: float = 0.1,
-              device: str | torch.device | None = None, cache: bool = True, progress: bool = True) -> Prior:
-    """Train a class-conditional diffusion model on square `images` and return it as a `Prior`.
-
-    Give `steps`, or `minutes` (turned into steps by timing the first few; the number is recorded, and only it
-    affects the result). `patch`: pixels a side of one token (None: the largest that divides the image into at least 4 × 4). `drop`: share of labels
-    hidden, for guidance. With `cache`, a finished prior is reused and an interrupted fit resumes from the user cache.
-    Raises ValueError for images that are not square, an unknown architecture or a missing budget."""
-    seed = operator.index(seed)
-    if not isinstance(images, ImageSet):
-        raise TypeError(f"images is a {type(images).__name__}, but it must be an ImageSet: pass load_data(...).train, for example.")
-    patch = default_patch(images.shape[1], architecture) if patch is None else patch
-    check_fit(images, minutes, steps, architecture, width, depth, patch, drop)
-    recipe = dict(architecture=architecture, width=width, depth=depth, patch=patch, batch_size=batch_size, lr=lr, drop=drop, seed=seed, data=fingerprint(images),
-                  budget=f"{steps} steps" if steps else f"{minutes} minutes")
-    key = hashlib.blake2b(json.dumps(recipe, sort_keys=True).encode(), digest_size=8).hexdigest()
-    folder = cache_folder("priors", key)
-    if cache:
-        check_writable(folder)
-    if cache and (kept := cached_prior(folder, images, device)):
-        return kept
-    fit = Fit(untrained(images, recipe).to(find_device(device)), images, recipe, folder.with_suffix(".partial") if cache else None)
-    fit.run(steps or fit.steps_in(minutes), progress=progress)
-    prior = Prior(fit.ema, noise_schedule(), classes=images.classes, fold=fold_of(recipe), record=fit.record())
-    if cache:
-        keep_prior(prior, folder)
-    return prior
-
-
-def cached_prior(folder: Path, images: ImageSet, device: str | torch.device | None) -> Prior | None:
-    "The finished prior in the cache, if there is one; a damaged one is put aside."
-    if not folder.exists():
-        return None
-    try:
-        prior = load_saved(folder, None, None)
-        if prior.classes != images.classes:
-            raise ValueError("it has other classes")
-    except Exception as error:  # whatever a damaged file gives rise to
-        set_aside(folder, error)
-        return None
-    return in_own_memory(prior).to(find_device(device))
-
-
-def keep_prior(prior: Prior, folder: Path) -> None:
-    "Save a finished prior in the cache; where that fails, it is still there for this call."
-    try:
-        save_prior(prior, folder)
-        remove(folder.with_suffix(".partial"))
-    except Exception as error:  # a full disk, in the words of several libraries
-        warnings.warn(f"the prior could not be kept in {folder} ({first_line(error)}): "
-                      "it is used now, but will be trained again.", stacklevel=3)
-
-
-def default_patch(side: int, architecture: str) -> int:
-    "The largest patch that divides `side` into 4 tokens or more, for a U-Net into an even number; 1 where there is none."
-    parts = 2 if architecture == "unet" else 1
-    return max((patch for patch in range(1, side // 4 + 1) if side % patch == 0 and side // patch % parts == 0), default=1)
-
-
-def check_fit(images: ImageSet, minutes: float | None, steps: int | None, architecture: str, width: int, depth: int, patch: int, drop: float) -> None:
-    "Raise ValueError, naming the argument, unless a prior can be fitted."
-    _, h, w = images.shape
-    if h != w:
-        raise ValueError(f"images are {h}×{w}, but the prior needs square ones: load them with size=.")
-    if (minutes is None) == (steps is None):
-        raise ValueError(f"minutes is {minutes} and steps is {steps}, but exactly one of them must be given.")
-    name, budget = ("steps", steps) if minutes is None else ("minutes", minutes)
-    if steps is not None and not isinstance(steps, int):
-        raise ValueError(f"steps is {steps!r}, but it must be a whole number: leave out the fraction.")
-    if not 0 <= drop < 1:
-        raise ValueError(f"drop is {drop}, but it is the share of labels hidden, from 0 to below 1: 0.1 is usual.")
-    if budget <= 0:
-        raise ValueError(f"{name} is {budget}, but the budget must be positive: give it time.")
-    if architecture not in ARCHITECTURES:
-        raise ValueError(f"architecture is {architecture!r}, but it must be one of {', '.join(ARCHITECTURES)}.")
-    if patch < 1 or depth < 1:
-        raise ValueError(f"patch is {patch} and depth is {depth}, but both must be at least 1: raise them.")
-    if h % patch or (architecture == "unet" and h // patch % 2):
-        raise ValueError(f"patch is {patch}, but it must divide the side of the images, {h}{', into an even number' * (architecture == 'unet')}: change patch or size.")
-    unit = 8 if architecture == "unet" else 32 if width > 32 else 4
-    if width < 1 or width % unit:
-        raise ValueError(f"width is {width}, but for this architecture it must be a multiple of {unit}.")
-    if missing := [name for name, n in zip(images.classes, images.counts.tolist()) if n == 0]:
-        raise ValueError(f"images has no example of {', '.join(missing)}: add some or leave the class out.")
+        raise ValueError(f"sampler {sampler!r} keeps a state between steps and cannot be "
+                         "differentiated with checkpoints: use 'ddim' for gradients.")
 
 # %% ../nbs/30_prior.ipynb #948a532b
 def prior_features(prior: Prior, *, time: int = 100, seed: int = 0) -> Callable[[Tensor], Tensor]:
-    """The feature map of the prior's middle block: images (N, C, H, W) in [-1, 1] to (N, d), differentiable.
+    """The prior's middle block: images (N, C, H, W) in [-1, 1] to (N, d), differentiable.
 
-    `time`: noise level, 0 (none) to 999, at which the prior looks; the noise is drawn once, from `seed`. Activations
-    of diffusion models as features: Baranchuk et al. 2022, arXiv 2112.03126. Raises ValueError for a time out of range."""
-    if not 0 <= time < prior.scheduler.config.num_train_timesteps:
-        raise ValueError(f"time is {time}, but it must lie between 0 and {prior.scheduler.config.num_train_timesteps - 1}: try 100.")
+    `time`: noise level, 0 (none) to 999, at which the prior looks; the noise is drawn once, from
+    `seed`. Activations of diffusion models as features: Baranchuk et al. 2022, arXiv 2112.03126.
+    Raises ValueError for a time out of range."""
+    number("time", time, 0, prior.scheduler.config.num_train_timesteps - 1)
     blocks = getattr(prior.network, "transformer_blocks", None)
     middle = prior.network.mid_block if blocks is None else blocks[(len(blocks) - 1) // 2]
-    noise = torch.randn(1, *prior.noise_shape, generator=torch.Generator().manual_seed(stable_seed(seed, "prior features")))
+    g = torch.Generator().manual_seed(stable_seed(seed, "prior features"))
+    noise = torch.randn(1, *prior.noise_shape, generator=g)
 
     def activations(x: Tensor) -> Tensor:
         latents = prior.encode(x.to(prior.dtype))
-        noised = prior.scheduler.add_noise(latents, noise.to(latents).expand_as(latents), torch.full((len(x),), time, device=x.device))
+        t = torch.full((len(x),), time, device=x.device)
+        noised = prior.scheduler.add_noise(latents, noise.to(latents).expand_as(latents), t)
         seen = []
         hook = middle.register_forward_hook(lambda module, inputs, output: seen.append(output))
         try:
-            prior.call(noised, torch.full((len(x),), time, device=x.device), torch.full((len(x),), prior.null_id, device=x.device))
+            prior.call(noised, t, torch.full_like(t, prior.null_id))
         finally:
             hook.remove()
         return (seen[0].mean(1) if seen[0].ndim == 3 else seen[0].mean((2, 3))).to(x.dtype)
