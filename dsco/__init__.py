@@ -8,7 +8,7 @@ import importlib
 _HOMES = {
     "load_data": "data", "ImageSet": "data", "Data": "data", "ConcentratedSet": "sets",
     "evaluate": "training", "select": "selection", "Prior": "prior",
-    "concentrate": "concentration",
+    "concentrate": "concentration", "Recipe": "concentration", "Auto": "concentration",
     "plan": "planning", "Plan": "planning", "Pilot": "planning",
     "distill": "distillation", "Schedule": "choices", "Window": "choices", "Known": "choices",
     "Random": "choices", "Pool": "choices", "Pixels": "choices", "Noise": "choices",

@@ -157,13 +157,13 @@ def run_concentrate(words: argparse.Namespace) -> None:
     if words.data_free and words.doping:
         raise ValueError(f"--doping is {words.doping}, but --data-free takes no real image: leave "
                          "one of them out.")
-    from dsco.concentration import concentrate
+    from dsco.concentration import Recipe, concentrate
 
     train = load(words).train if words.data else None
     prior = find_prior(words, train)
-    options = {"updates": words.updates} if words.updates else {}
+    recipe = Recipe(updates=words.updates) if words.updates else Recipe()
     small = concentrate(prior, ipc=words.ipc, data=None if words.data_free else train,
-                        doping=words.doping, seed=words.seed, resume=True, **options)
+                        doping=words.doping, seed=words.seed, recipe=recipe, file="auto")
     save_and_say(small, words)
 
 # %% ../nbs/64_command_line.ipynb #64a0000c

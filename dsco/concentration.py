@@ -5,50 +5,48 @@
 # %% ../nbs/33_concentrate.ipynb #56c3eae5
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import operator
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 import dsco
-from .core import cache_folder, check_writable, stable_seed
+from .core import (cache_folder, check_writable, digest, listed, number, of_kind, one_of, shown,
+                       stable_seed, whole)
 from .data import ImageSet, to_float
 from .doping import choose_share, predicted_share, real_counts
 from .features import FeatureMap, extract, random_features, trajectory_features
 from .nopt import optimise_noise, pool_features
-from .prior import Prior, fingerprint
+from .pretrained import data_digest
+from .prior import Prior
 from .selection import k_means, select_missing, spread_one
 from .sets import ConcentratedSet, join
 from .target import OBJECTIVES, Target, greedy_rows, make_target, prefix_sizes, target_rows
 from .training import Protocol, evaluate, find_protocol
 
 # %% auto #0
-__all__ = ['LATEST_AIM', 'LEAST', 'Recipe', 'make_recipe', 'default_features', 'Aim', 'make_aim', 'find_aim',
-           'features_fingerprint', 'start_noise', 'noise_of_samples', 'noise_of_real', 'with_company', 'even_chunk',
-           'weights_fingerprint', 'search_file', 'Maker', 'network_calls', 'auto_share', 'share_of_theory',
-           'concentrate', 'method_name', 'check_concentrate', 'check_data']
+__all__ = ['Recipe', 'default_features', 'Aim', 'make_aim', 'Auto', 'concentrate']
 
 # %% ../nbs/33_concentrate.ipynb #9b73d1b7
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what `concentrate` makes.
+    """How `concentrate` makes a set.
 
-    `ipc`: images a class; `updates`: of the noise, at most; `steps`: sampler steps while optimising; `render_steps`:
-    when the final images are rendered; `start`: "pool", at samples chosen from a pool, or "real", at the noise of chosen real images (not data-free);
-    `pool`: candidates a class for that choice, as a multiple of ipc (at least 50);
-    `reference`: prior samples a class that stand for the data when there is none, `reference_steps`: when they are
-    rendered; `lr`, `penalty`: of the noise search;
-    `held_out`: share of the images kept for choosing the best iterate; `trial_…`: shares, protocol and seeds tried by doping="auto"."""
+    `updates`: of the noise, at most; `steps`: sampler steps while optimising; `render_steps`: when
+    the final images are rendered; `start`: "pool", at samples chosen from a pool, or "real", at the
+    noise of chosen real images (not data-free); `pool`: candidates a class for that choice, as a
+    multiple of ipc (at least 50); `reference`: prior samples a class that stand for the data when
+    there is none, `reference_steps`: when they are rendered; `lr`, `penalty`: of the noise search;
+    `held_out`: share of the images kept for choosing the best iterate."""
 
-    ipc: int
-    seed: int = 0
     updates: int = 60
     steps: int = 5
     render_steps: int = 5
@@ -61,263 +59,293 @@ class Recipe:
     lr: float = 0.1
     penalty: float = 0.01
     held_out: float = 0.2
-    trial_shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
-    trial_protocol: str | Protocol = "quick"
-    trial_seeds: int = 3
 
-    @property
-    def pool_size(self) -> int:
-        "Candidates of each class for the greedy start."
-        return max(50, self.pool * self.ipc)
-
-    def check(self) -> None:
-        "Raise ValueError, naming the argument, for a value out of range."
-        for name, least in (("ipc", 1), ("updates", 0), ("steps", 1), ("render_steps", 1), ("pool", 1), ("reference", 10), ("reference_steps", 1), ("trial_seeds", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} is {value!r}, but it must be a whole number of at least {least}: change it.")
+    def __post_init__(self):
+        for name, least in (("updates", 0), ("steps", 1), ("render_steps", 1), ("pool", 1),
+                            ("reference", 10), ("reference_steps", 1)):
+            object.__setattr__(self, name, whole(name, getattr(self, name), least))
         for name in ("lr", "penalty", "guidance"):
-            if not isinstance(getattr(self, name), (int, float)) or not getattr(self, name) >= 0:
-                raise ValueError(f"{name} is {getattr(self, name)!r}, but it must be a number and not negative: change it.")
-        if not self.trial_shares or not all(isinstance(share, (int, float)) and 0 <= share <= 1 for share in self.trial_shares):
-            raise ValueError(f"trial_shares is {self.trial_shares!r}, but it must hold shares between 0 and 1: try (0, 0.5, 1).")
-        find_protocol(self.trial_protocol)
-        if not 0 < self.held_out < 1:
-            raise ValueError(f"held_out is {self.held_out}, but it must lie between 0 and 1: try 0.2.")
-        if self.start not in ("real", "pool"):
-            raise ValueError(f"start is {self.start!r}, but it must be 'real' or 'pool': choose one.")
-        if self.objective not in OBJECTIVES:
-            raise ValueError(f"objective is {self.objective!r}, but the objectives are {', '.join(OBJECTIVES)}: name one of them.")
-
-
-def make_recipe(ipc: int, seed: int, options: dict) -> Recipe:
-    "A checked recipe; raises TypeError for an option it does not have."
-    known = [field.name for field in fields(Recipe) if field.name not in ("ipc", "seed")]
-    if unknown := [name for name in options if name not in known]:
-        raise TypeError(f"{unknown[0]} is no option of concentrate, which has {', '.join(known)}: correct the name.")
-    recipe = Recipe(ipc=operator.index(ipc) if hasattr(ipc, "__index__") else ipc, seed=operator.index(seed), **options)
-    recipe.check()
-    return recipe
+            object.__setattr__(self, name, number(name, getattr(self, name), 0))
+        number("held_out", self.held_out, 0, 1, ends=False)
+        one_of("start", self.start, ("pool", "real"))
+        one_of("objective", self.objective, OBJECTIVES)
 
 # %% ../nbs/33_concentrate.ipynb #64921bfe
-def default_features(images: ImageSet, *, networks: int = 1, random: int = 1, steps: Sequence[int] = (30, 100, 400), width: int = 64, seed: int = 0,
-                     device: str | torch.device | None = None, progress: bool = True) -> list[FeatureMap]:
-    "Embeddings of `networks` classifiers at several `steps` of their training on `images`, and of `random` untrained ones."
-    maps = [phi for i in range(networks)
-            for phi in trajectory_features(images, steps=steps, width=width, seed=stable_seed(seed, "trajectory", i), device=device, progress=progress)]
-    return maps + (random_features(images.shape, len(images.classes), statistics=images.statistics, count=random, width=width, seed=seed) if random else [])
+def default_features(images: ImageSet, *, networks: int = 1, random: int = 1,
+                     steps: Sequence[int] = (30, 100, 400), width: int = 64, seed: int = 0,
+                     device: str | torch.device | None = None, progress: bool = True
+                     ) -> list[FeatureMap]:
+    """Embeddings of `networks` classifiers at several `steps` of their training on `images`.
+
+    And of `random` untrained ones."""
+    maps: list[FeatureMap] = []
+    for i in range(networks):
+        maps += trajectory_features(images, steps=steps, width=width, device=device,
+                                    seed=stable_seed(seed, "trajectory", i), progress=progress)
+    if random:
+        assert images.statistics is not None  # measured when the set was made
+        maps += random_features(images.shape, len(images.classes), statistics=images.statistics,
+                                count=random, width=width, seed=seed)
+    return maps
 
 # %% ../nbs/33_concentrate.ipynb #f8a04f55
 @dataclass(frozen=True)
 class Aim:
-    "What a search works towards: the target, its held-out twin, the kernel target of the start, and the images the target was made from."
+    """What a search works towards: the target, its held-out twin, the kernel target of the start.
 
+    `images`: what it was made of; `fit`: the part of them that made the target; `choices`:
+    objective, share held out and seed."""
+
+    images: ImageSet
+    fit: ImageSet
     target: Target
     held_out: Target
     start: Target
-    fit: ImageSet
+    choices: tuple[str, float, int]
 
+    @property
+    def feature_maps(self) -> list[FeatureMap]:
+        return self.target.feature_maps
 
-def make_aim(images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recipe, *, device: str | torch.device = "cpu") -> Aim:
+# %% ../nbs/33_concentrate.ipynb #c1a00001
+def make_aim(images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recipe = Recipe(), *,
+             seed: int = 0, device: str | torch.device = "cpu") -> Aim:
     "Targets from two disjoint parts of `images`, computed and kept on `device`."
-    fit, held = (ImageSet(part.images.to(device), part.labels, part.classes, part.statistics) for part in images.split(recipe.held_out, seed=recipe.seed))
-    target = make_target(fit, feature_maps, objective=recipe.objective)
-    start = target if recipe.objective == "energy" else make_target(fit, feature_maps, objective="energy")
-    return Aim(target, make_target(held, feature_maps, objective=recipe.objective), start, fit)
-
-# %% ../nbs/33_concentrate.ipynb #903322e9
-LATEST_AIM: dict[tuple, Aim] = {}
-
-
-def find_aim(images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recipe, *, device: str | torch.device = "cpu") -> Aim:
-    "`make_aim`, or what it gave for the same images, maps and split if that was the latest."
-    key = fingerprint(images), features_fingerprint(feature_maps, images, device), recipe.objective, recipe.held_out, recipe.seed, str(device)
-    if key not in LATEST_AIM:
-        LATEST_AIM.clear()  # never two in memory
-        LATEST_AIM[key] = make_aim(images, feature_maps, recipe, device=device)
-    kept = LATEST_AIM[key]
-    # The caller's own maps take part in the search, not those that did the same in an earlier call.
-    target, held_out, start = (replace(t, feature_maps=list(feature_maps)) for t in (kept.target, kept.held_out, kept.start))
-    return replace(kept, target=target, held_out=held_out, start=target if kept.start is kept.target else start)
-
-
-@torch.no_grad()
-def features_fingerprint(feature_maps: Sequence[FeatureMap], images: ImageSet, device: str | torch.device = "cpu") -> str:
-    "A hash of the features that the maps give for the first few images, on the device where they will be used."
-    x = to_float(images.images[:8].to(device))
-    return hashlib.blake2b(b"".join(phi(x).cpu().float().numpy().tobytes() for phi in feature_maps), digest_size=8).hexdigest()
+    fit, held = (ImageSet(part.images.to(device), part.labels, part.classes, part.statistics)
+                 for part in images.split(recipe.held_out, seed=seed))
+    name = recipe.objective
+    target = make_target(fit, feature_maps, objective=name)
+    start = target if name == "energy" else make_target(fit, feature_maps, objective="energy")
+    held_out = make_target(held, feature_maps, objective=name)
+    return Aim(images, fit, target, held_out, start, (name, recipe.held_out, seed))
 
 # %% ../nbs/33_concentrate.ipynb #847d5d77
-def start_noise(prior: Prior, aim: Aim, recipe: Recipe, labels: Sequence[int], *, progress: bool = True) -> tuple[Tensor, Tensor]:
-    "Noise and labels of `ipc` images of each class in `labels` to start from, class by class."
-    def one_class(label: int) -> Tensor:
-        return noise_of_real(prior, aim, recipe.ipc, label) if recipe.start == "real" else noise_of_samples(prior, aim, recipe, label, progress=progress)
-
-    return torch.cat([one_class(label) for label in labels]), torch.tensor(list(labels)).repeat_interleave(recipe.ipc)
+def pool_size(recipe: Recipe, ipc: int) -> int:
+    "Candidates of each class for the greedy start."
+    return max(50, recipe.pool * ipc)
 
 
-def noise_of_samples(prior: Prior, aim: Aim, recipe: Recipe, label: int, *, progress: bool = True) -> Tensor:
+def noise_of_samples(prior: Prior, aim: Aim, recipe: Recipe, label: int, *, ipc: int, seed: int,
+                     progress: bool = True) -> Tensor:
     "Noise of the greedy choice from a pool of samples of one class."
-    labels = torch.full((recipe.pool_size,), label)
-    z = prior.noise(labels, seed=stable_seed(recipe.seed, "pool"))
-    features = pool_features(prior, z, labels, aim.start.feature_maps, steps=recipe.steps, guidance=recipe.guidance, progress=progress)
-    return z[greedy_rows(aim.start, label, features, recipe.ipc).to(z.device)]
+    labels = torch.full((pool_size(recipe, ipc),), label)
+    z = prior.noise(labels, seed=stable_seed(seed, "pool"))
+    features = pool_features(prior, z, labels, aim.start.feature_maps, steps=recipe.steps,
+                             guidance=recipe.guidance, progress=progress)
+    return z[greedy_rows(aim.start, label, features, ipc).to(z.device)]
 
-
+# %% ../nbs/33_concentrate.ipynb #c1a00002
 def noise_of_real(prior: Prior, aim: Aim, ipc: int, label: int) -> Tensor:
-    "Noise of the real images of one class nearest to the centres of k-means, in greedy order; every feature map counts the same."
+    """Noise of the real images of one class nearest to the centres of k-means, in greedy order.
+
+    Every feature map counts the same."""
     features = [summary.values["points"] for summary in aim.start.summaries[label]]
     joined = spread_one(features, len(features[0]))
     chosen = k_means(joined, ipc).to(joined.device)
-    chosen = chosen[greedy_rows(aim.start, label, [phi[chosen] for phi in features], ipc).to(joined.device)].cpu()
+    rows = greedy_rows(aim.start, label, [phi[chosen] for phi in features], ipc)
+    chosen = chosen[rows.to(joined.device)].cpu()
     rows = target_rows(aim.fit, label, aim.start.objective)[chosen]
-    return prior.invert(to_float(aim.fit.images[rows.to(aim.fit.images.device)]), torch.full((ipc,), label))
+    x = to_float(aim.fit.images[rows.to(aim.fit.images.device)])
+    return prior.invert(x, torch.full((ipc,), label))
+
+# %% ../nbs/33_concentrate.ipynb #c1a00003
+def start_noise(prior: Prior, aim: Aim, recipe: Recipe, labels: Sequence[int], *, ipc: int,
+                seed: int = 0, progress: bool = True) -> tuple[Tensor, Tensor]:
+    "Noise and labels of `ipc` images of each class in `labels` to start from, class by class."
+    def one_class(label: int) -> Tensor:
+        if recipe.start == "real":
+            return noise_of_real(prior, aim, ipc, label)
+        return noise_of_samples(prior, aim, recipe, label, ipc=ipc, seed=seed, progress=progress)
+
+    z = torch.cat([one_class(label) for label in labels])
+    return z, torch.tensor(list(labels)).repeat_interleave(ipc)
 
 # %% ../nbs/33_concentrate.ipynb #661d6834
 LEAST = 16
 
 
 def with_company(labels: Sequence[int], classes: int, ipc: int) -> list[int]:
-    "`labels` and, where that makes fewer than `LEAST` images, the first other classes that fill it up; ascending."
+    "`labels` and, up to `LEAST` images, the first other classes that fill them up; ascending."
     others = [c for c in range(classes) if c not in labels]
     return sorted([*labels, *others[: max(0, math.ceil(LEAST / ipc) - len(labels))]])
 
 
 def even_chunk(n: int, chunk: int) -> int:
-    "The largest size up to `chunk` that cuts `n` rows so that the last part is at least half as large."
-    return n if n <= chunk else next(size for size in range(chunk, 0, -1) if n % size == 0 or 2 * (n % size) >= size)
+    "The largest size up to `chunk` that cuts `n` rows with a last part of at least half of it."
+    sizes = range(chunk, 0, -1)
+    return n if n <= chunk else next(s for s in sizes if n % s == 0 or 2 * (n % s) >= s)
 
 # %% ../nbs/33_concentrate.ipynb #bedd1062
-def weights_fingerprint(prior: Prior) -> str:
-    "A hash of the prior's weights."
-    digest = hashlib.blake2b(digest_size=8)
-    for module in (prior.network, *([prior.vae] if prior.vae is not None else [])):
-        for name, tensor in sorted(module.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())
-    return digest.hexdigest()
+@torch.no_grad()
+def search_key(prior: Prior, images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recipe,
+               labels: Sequence[int], *, ipc: int, seed: int, chunk: int) -> str:
+    "A hash of all that decides a search."
+    x = to_float(images.images[:8].to(prior.device))
+    return digest(prior.digest(), data_digest(images),
+                  *(phi(x) for phi in feature_maps), asdict(recipe), list(labels), ipc, seed, chunk,
+                  str(prior.device), dsco.__version__, torch.__version__)
 
+# %% ../nbs/33_concentrate.ipynb #c1a00004
+def state_file(file: Path | str | None, key: str) -> Path | None:
+    """Where the search of that key is kept: nowhere, in the user's cache ("auto"), or in `file`.
 
-def search_file(prior: Prior, images: ImageSet, recipe: Recipe, labels: Sequence[int], feature_maps: Sequence[FeatureMap], chunk: int) -> Path:
-    "Where the state of a search lies in the user cache: a hash of all that decides it."
-    recipe = {key: value for key, value in asdict(recipe).items() if not key.startswith("trial_")}
-    address = json.dumps([weights_fingerprint(prior), fingerprint(images), features_fingerprint(feature_maps, images, prior.device), recipe, list(labels), chunk,
-                          str(prior.device), torch.__version__], sort_keys=True)
-    return cache_folder("searches", hashlib.blake2b(address.encode(), digest_size=8).hexdigest() + ".pt")
+    Raises ValueError for a file that keeps another search."""
+    if file is None:
+        return None
+    if file == "auto":
+        return cache_folder("searches", f"{key}.pt")
+    beside = Path(f"{file}.key")
+    if Path(file).exists() and not (beside.is_file() and beside.read_text() == key):
+        raise ValueError(f"file is {str(file)!r}, which does not keep this search: name another "
+                         "file, or delete it.")
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    beside.write_text(key)
+    return Path(file)
 
 # %% ../nbs/33_concentrate.ipynb #ca9ad5b5
 @dataclass
 class Maker:
-    "Makes the set for a share of real images; the noise search is done once and its prefixes serve every share."
+    """Makes the set for a share of real images.
+
+    The noise search is done once, and its prefixes serve every share. `aim`: None, to be made when
+    the search needs it."""
 
     prior: Prior
     images: ImageSet
-    recipe: Recipe
     feature_maps: list[FeatureMap]
+    recipe: Recipe
     labels: list[int]
+    ipc: int
+    seed: int = 0
+    aim: Aim | None = None
     chunk: int = 50
-    resume: bool = False
+    file: Path | str | None = None
     save_every: float = 60
     progress: bool = True
-    synthetic: ConcentratedSet | None = None
-
     earlier_seconds: float = 0.0  # spent on the search before it was resumed
 
-    def __post_init__(self):
-        self.aim = find_aim(self.images, self.feature_maps, self.recipe, device=self.prior.device)
-
-    def search(self) -> ConcentratedSet:
+    @cached_property
+    def synthetic(self) -> ConcentratedSet:
         "The synthetic set at the full budget."
-        recipe, working = self.recipe, with_company(self.labels, len(self.prior.classes), self.recipe.ipc)
-        z, labels = start_noise(self.prior, self.aim, recipe, working, progress=self.progress)
-        chunk = even_chunk(len(z), self.chunk)
-        file = search_file(self.prior, self.images, recipe, working, self.feature_maps, chunk) if self.resume else None
-        started = time.perf_counter()
-        found = optimise_noise(self.prior, z, labels, self.aim.target, self.aim.held_out, sizes=prefix_sizes(recipe.ipc), updates=recipe.updates, lr=recipe.lr,
-                               penalty=recipe.penalty, steps=recipe.steps, guidance=recipe.guidance, chunk=chunk, file=file, save_every=self.save_every, progress=self.progress)
-        self.earlier_seconds += max(0.0, found.seconds - (time.perf_counter() - started))
-        pixels = self.prior.render_uint8(found.best, labels, steps=recipe.render_steps, guidance=recipe.guidance, chunk=even_chunk(len(z), 250), progress=self.progress)
-        own = torch.isin(torch.tensor(working), torch.tensor(self.labels))
-        config = {"prior": self.prior.record, "nfe_per_image": network_calls(recipe, found.updates_done, chunks=math.ceil(len(z) / chunk)), "updates_done": found.updates_done,
-                  "discrepancy": round(float(found.best_loss[own].mean()), 6), "history": [list(row) for row in found.history]}
-        return ConcentratedSet(pixels, labels, self.prior.classes, config=config).take(own[torch.searchsorted(torch.tensor(working), labels)].nonzero().flatten())
+        return search(self)
 
     def __call__(self, share: float) -> ConcentratedSet:
         "The set with `share` of its images real, chosen to complete the synthetic ones."
-        ipc, count = self.recipe.ipc, real_counts(self.recipe.ipc, share, self.images.counts.tolist())[0]
-        if count < ipc and self.synthetic is None:
-            self.synthetic = self.search()
-        kept = self.synthetic.prefix(ipc - count) if count < ipc else None
-        parts = ([kept] if kept else []) + ([self.complete(kept, count)] if count else [])
-        # Through JSON, so that a set and its saved copy have the same config: lists and no tuples.
-        return join(parts, json.loads(json.dumps({**asdict(self.recipe), **(kept.config if kept else {}), "doping": share})))
+        count = real_counts(self.ipc, share, self.images.counts.tolist())[0]
+        kept = self.synthetic.prefix(self.ipc - count) if count < self.ipc else None
+        parts = [part for part in (kept, self.complete(kept, count) if count else None) if part]
+        return join(parts, {**(kept.config if kept else {}), "doping": share})
 
     def complete(self, kept: ConcentratedSet | None, count: int) -> ConcentratedSet:
         "The `count` real images of each class that the synthetic ones in `kept` miss most."
         counts = [count if c in self.labels else 0 for c in range(len(self.images.classes))]
-        index = select_missing(self.images, counts, feature_maps=self.feature_maps, synthetic=kept.images if kept else None, labels=kept.labels if kept else None, seed=self.recipe.seed)
+        index = select_missing(self.images, counts, feature_maps=self.feature_maps, seed=self.seed,
+                               synthetic=kept.images if kept else None,
+                               labels=kept.labels if kept else None)
         return ConcentratedSet.from_selection(self.images, index, method="missing")
 
+# %% ../nbs/33_concentrate.ipynb #c1a00005
+def search(make: Maker) -> ConcentratedSet:
+    "The search for noise and the rendering of what it found."
+    prior, recipe, ipc, progress = make.prior, make.recipe, make.ipc, make.progress
+    working = with_company(make.labels, len(prior.classes), ipc)
+    chunk = even_chunk(ipc * len(working), make.chunk)
+    key = search_key(prior, make.images, make.feature_maps, recipe, working, ipc=ipc,
+                     seed=make.seed, chunk=chunk) if make.file else ""
+    file = state_file(make.file, key)
+    aim = make.aim or make_aim(make.images, make.feature_maps, recipe, seed=make.seed,
+                               device=prior.device)
+    z, labels = start_noise(prior, aim, recipe, working, ipc=ipc, seed=make.seed, progress=progress)
+    started, sampler = time.perf_counter(), {"steps": recipe.steps, "guidance": recipe.guidance}
+    found = optimise_noise(prior, z, labels, aim.target, aim.held_out, sizes=prefix_sizes(ipc),
+                           updates=recipe.updates, lr=recipe.lr, penalty=recipe.penalty,
+                           chunk=chunk, file=file, save_every=make.save_every, progress=progress,
+                           **sampler)
+    make.earlier_seconds += max(0.0, found.seconds - (time.perf_counter() - started))
+    sampler["steps"] = recipe.render_steps
+    pixels = prior.render_uint8(found.best, labels, chunk=even_chunk(len(z), 250),
+                                progress=progress, **sampler)
+    own = torch.isin(torch.tensor(working), torch.tensor(make.labels))
+    calls = network_calls(recipe, ipc, found.updates_done, chunks=math.ceil(len(z) / chunk))
+    config = {"prior": prior.record, "nfe_per_image": calls, "updates_done": found.updates_done,
+              "discrepancy": round(float(found.best_loss[own].mean()), 6),
+              "history": [list(row) for row in found.history]}
+    rows = own[torch.searchsorted(torch.tensor(working), labels)].nonzero().flatten()
+    return ConcentratedSet(pixels, labels, prior.classes, config=config).take(rows)
 
-def network_calls(recipe: Recipe, updates: int, *, chunks: int) -> int:
-    """Network calls spent on each image of the set: the start (its inversion, or its share of the pool), the search, the final rendering.
+# %% ../nbs/33_concentrate.ipynb #c1a00006
+def network_calls(recipe: Recipe, ipc: int, updates: int, *, chunks: int) -> int:
+    """Network calls spent on each image: on its start, its share of the search, its rendering.
 
-    A step of an update is one call forward and, counted as two, one backward; a set in several chunks is rendered
-    once more."""
+    A step of an update is one call forward and, counted as two, one backward; a set in several
+    chunks is rendered once more."""
     each = 2 if recipe.guidance != 1 else 1
-    start = 100 if recipe.start == "real" else each * recipe.steps * recipe.pool_size // recipe.ipc
+    start = 100 if recipe.start == "real" else each * recipe.steps * pool_size(recipe, ipc) // ipc
     return start + each * ((3 if chunks == 1 else 4) * recipe.steps * updates + recipe.render_steps)
 
 # %% ../nbs/33_concentrate.ipynb #ec6571a9
-def auto_share(make: Maker, feature_maps: Sequence[FeatureMap] | None = None) -> tuple[float, dict]:
-    """The share chosen by accuracy on a validation split of `make.images` and by theory, and a report of both.
+@dataclass(frozen=True)
+class Auto:
+    "A trial that chooses the share of real images: the `shares`, `protocol` and `seeds` it tries."
 
-    The candidate sets hold all classes and are made from the other part of the images only, so no validation image
-    can be in them. `feature_maps` None: new ones are trained on that part."""
-    recipe, classes = make.recipe, len(make.images.classes)
-    fit, validation = make.images.split(0.2, seed=recipe.seed + 1)
-    maps = list(feature_maps) if feature_maps is not None else default_features(fit, seed=recipe.seed, device=make.prior.device, progress=make.progress)
-    trial = Maker(make.prior, fit, recipe, maps, list(range(classes)), make.chunk, make.resume, make.save_every, make.progress)
-    counts = sorted({round(share * recipe.ipc) for share in recipe.trial_shares})
-    possible = [count / recipe.ipc for count in counts if count <= int(fit.counts.min())]
+    shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    protocol: str | Protocol = "quick"
+    seeds: int = 3
+
+    def __post_init__(self):
+        tried = listed("shares", self.shares, lambda name, share: number(name, share, 0, 1),
+                       "(0, 0.5, 1)")
+        object.__setattr__(self, "shares", tuple(tried))
+        object.__setattr__(self, "seeds", whole("seeds", self.seeds))
+        find_protocol(self.protocol)
+
+# %% ../nbs/33_concentrate.ipynb #c1a00007
+def auto_share(make: Maker, auto: Auto, feature_maps: Sequence[FeatureMap] | None = None
+               ) -> tuple[float, dict]:
+    """The share chosen by accuracy on a validation split and by theory, and a report of both.
+
+    The candidate sets hold all classes and are made from the other part of `make.images` only, so
+    no validation image can be in them. `feature_maps` None: new ones are trained on that part."""
+    fit, validation = make.images.split(0.2, seed=make.seed + 1)
+    maps = feature_maps if feature_maps is not None else default_features(
+        fit, seed=make.seed, device=make.prior.device, progress=make.progress)
+    classes = list(range(len(fit.classes)))
+    file = make.file if make.file in (None, "auto") else f"{make.file}.trial"
+    trial = replace(make, images=fit, feature_maps=list(maps), labels=classes, aim=None, file=file)
+    counts = sorted({round(share * make.ipc) for share in auto.shares})
+    possible = [count / make.ipc for count in counts if count <= int(fit.counts.min())]
     predicted = share_of_theory(make, validation, maps)
-    share, scores = choose_share(trial, lambda small: evaluate(small, validation, protocol=recipe.trial_protocol, seeds=recipe.trial_seeds, progress=make.progress).accuracies,
-                                 possible, predicted=predicted or 0.0, tested=len(validation))
-    report = {"doping_scores": {str(s): v for s, v in scores.items()}, "doping_validation_images": len(validation)}
-    return share, report if predicted is None else {**report, "doping_predicted": round(predicted, 3)}
 
+    def score(small: Any) -> list[float]:
+        return evaluate(small, validation, protocol=auto.protocol, seeds=auto.seeds,
+                        progress=make.progress).accuracies
 
+    share, scores = choose_share(trial, score, possible, predicted=predicted or 0.0,
+                                 tested=len(validation))
+    report: dict = {"doping_scores": {str(s): v for s, v in scores.items()},
+              "doping_validation_images": len(validation)}
+    if predicted is not None:
+        report["doping_predicted"] = round(predicted, 3)
+    return share, report
+
+# %% ../nbs/33_concentrate.ipynb #c1a00008
 def share_of_theory(make: Maker, validation: ImageSet, maps: Sequence[FeatureMap]) -> float | None:
-    "The largest `predicted_share` over the feature maps, of validation images against as many samples; None where there are too few to tell."
-    recipe, classes, few = make.recipe, len(validation.classes), int(validation.counts.min())
+    """The largest `predicted_share` over the feature maps, of validation images against samples.
+
+    As many samples as images; None where there are too few to tell."""
+    classes, few = len(validation.classes), int(validation.counts.min())
     if few * classes < 5:
         return None
     real = validation.subset(torch.cat([validation.of_class(c)[:few] for c in range(classes)]))
-    samples = make.prior.sample(few, seed=stable_seed(recipe.seed, "share"), steps=recipe.render_steps, guidance=recipe.guidance, progress=False)
+    samples = make.prior.sample(few, seed=stable_seed(make.seed, "share"), progress=False,
+                                steps=make.recipe.render_steps, guidance=make.recipe.guidance)
     return max(predicted_share(extract(phi, real), extract(phi, samples)) for phi in maps)
 
-# %% ../nbs/33_concentrate.ipynb #5d0b1353
-def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None, doping: float | str = 0.0, seed: int = 0, feature_maps: Sequence[FeatureMap] | None = None,
-                shard: tuple[int, int] = (0, 1), chunk: int = 50, resume: bool = False, save_every: float = 60, progress: bool = True, **options) -> ConcentratedSet:
-    """A set of `ipc` images a class that stands for `data`, or for the prior's own law when `data` is None.
-
-    `doping`: share of real images, 0..1, or "auto" (chosen on a validation split of `data`). `shard`: (k, n) makes
-    the classes k, k + n, k + 2n, … only; `ConcentratedSet.merge` joins the shards. `chunk`: images in memory at once
-    while differentiating. `resume`: keep the search in the user cache, saved every `save_every` seconds, and go on from
-    it. `options`: fields of `Recipe` (updates, steps, render_steps, guidance, pool, objective, …).
-    Raises TypeError or ValueError, naming the argument, before any work."""
-    recipe = make_recipe(ipc, seed, options)
-    check_concentrate(prior, recipe, data, doping, shard, feature_maps, chunk)
-    if resume:
-        check_writable(cache_folder("searches"))
-    started = time.perf_counter()
-    images = data if data is not None else prior.sample(recipe.reference, seed=stable_seed(seed, "reference"), steps=recipe.reference_steps, guidance=recipe.guidance, progress=progress)
-    maps = list(feature_maps) if feature_maps is not None else default_features(images, seed=seed, device=prior.device, progress=progress)
-    make = Maker(prior, images, recipe, maps, list(range(len(prior.classes)))[shard[0] :: shard[1]], chunk, resume, save_every, progress)
-    share, report = auto_share(make, feature_maps) if doping == "auto" else (float(doping), {})
-    small = make(share)
-    small.config.update(report, method=method_name(small, recipe, data), data="the prior's own samples" if data is None else fingerprint(data), shard=list(shard),
-                        seconds=round(time.perf_counter() - started + make.earlier_seconds, 1), dsco=dsco.__version__, torch=torch.__version__, device=str(prior.device))
-    return small
+# %% ../nbs/33_concentrate.ipynb #c1a00009
+def reference(prior: Prior, recipe: Recipe, seed: int, progress: bool) -> ImageSet:
+    "Samples of the prior that stand for the data when there is none."
+    return prior.sample(recipe.reference, seed=stable_seed(seed, "reference"), progress=progress,
+                        steps=recipe.reference_steps, guidance=recipe.guidance)
 
 
 def method_name(small: ConcentratedSet, recipe: Recipe, data: ImageSet | None) -> str:
@@ -328,39 +356,110 @@ def method_name(small: ConcentratedSet, recipe: Recipe, data: ImageSet | None) -
         return "pool"
     return "nopt" if data is not None else "nopt_free"
 
+# %% ../nbs/33_concentrate.ipynb #5d0b1353
+def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None,
+                doping: float | str | Auto = 0.0, seed: int = 0, recipe: Recipe = Recipe(),
+                feature_maps: Sequence[FeatureMap] | Aim | None = None,
+                shard: tuple[int, int] = (0, 1), chunk: int = 50, file: Path | str | None = None,
+                save_every: float = 60, progress: bool = True) -> ConcentratedSet:
+    """A set of `ipc` images a class that stands for `data`, or for the prior's own law without.
+
+    `doping`: share of real images, 0..1, or chosen on a validation split of `data`: `Auto(…)`, or
+    "auto" for its defaults. `feature_maps`: what images are compared by (None: `default_features`),
+    or the `Aim` that was made with them. `shard`: (k, n) makes the classes k, k + n, k + 2n, …
+    only; `ConcentratedSet.merge` joins the shards. `chunk`: images in memory at once while
+    differentiating. `file`: keep the search there, saved every `save_every` seconds, and go on
+    from it; "auto": in the user's cache. Raises TypeError or ValueError, naming the argument,
+    before any work."""
+    ipc, seed, started = whole("ipc", ipc), operator.index(seed), time.perf_counter()
+    choice = Auto() if doping == "auto" else doping
+    check_concentrate(prior, ipc, recipe, data, choice, shard, chunk)
+    aim = feature_maps if isinstance(feature_maps, Aim) else None
+    given = check_maps(feature_maps, data, (recipe.objective, recipe.held_out, seed))
+    check_file(file)
+    images = reference(prior, recipe, seed, progress) if data is None else data
+    maps = given or default_features(images, seed=seed, device=prior.device, progress=progress)
+    labels = list(range(len(prior.classes)))[shard[0] :: shard[1]]
+    make = Maker(prior, images, maps, recipe, labels, ipc, seed, aim, chunk, file, save_every,
+                 progress)
+    trial, report = Auto(), {}
+    if isinstance(choice, Auto):
+        trial = choice
+        choice, report = auto_share(make, trial, given)
+    small = make(float(choice))
+    about = {"ipc": ipc, "seed": seed, **asdict(recipe),
+             **{f"trial_{name}": value for name, value in asdict(trial).items()},
+             **small.config, **report, "method": method_name(small, recipe, data),
+             "data": "the prior's own samples" if data is None else data_digest(data),
+             "shard": list(shard), "dsco": dsco.__version__, "torch": torch.__version__,
+             "seconds": round(time.perf_counter() - started + make.earlier_seconds, 1),
+             "device": str(prior.device)}
+    # Through JSON, so that a set and its saved copy have the same config: lists and no tuples.
+    small.config = json.loads(json.dumps(about))
+    return small
+
 # %% ../nbs/33_concentrate.ipynb #80e72f16
-def check_concentrate(prior: Prior, recipe: Recipe, data: ImageSet | None, doping: float | str, shard: tuple[int, int], feature_maps: Sequence[FeatureMap] | None, chunk: int) -> None:
+def check_concentrate(prior: Prior, ipc: int, recipe: Recipe, data: ImageSet | None,
+                      doping: object, shard: tuple[int, int], chunk: int) -> None:
     "Raise before any work unless the request can be met."
-    if len(shard) != 2 or not 0 <= shard[0] < shard[1] <= len(prior.classes):
-        raise ValueError(f"shard is {tuple(shard)}, but it must be (k, n) with 0 ≤ k < n ≤ {len(prior.classes)}, the number of classes: count k from 0.")
-    if chunk < 1:
-        raise ValueError(f"chunk is {chunk}, but at least 1 image must be in memory: 50 is usual.")
-    if data is not None and not isinstance(data, ImageSet):
-        raise TypeError(f"data is a {type(data).__name__}, but it must be an ImageSet: pass load_data(...).train, for example.")
-    if feature_maps is not None and not feature_maps:
-        raise ValueError("feature_maps is empty, but at least one is needed: leave it out for the default ones.")
-    if doping != "auto" and not isinstance(doping, (int, float)):
-        raise ValueError(f"doping is {doping!r}, but it must be a share between 0 and 1, or 'auto'.")
-    if data is None:
-        if recipe.start != "pool":
-            raise ValueError(f"start is {recipe.start!r}, but there is no data to start from: pass data=, or leave start at 'pool'.")
-        if doping != 0:
-            raise ValueError(f"doping is {doping!r}, but there is no data to take real images from: pass data=, or leave doping at 0.")
-    else:
-        check_data(prior, recipe, data, doping)
+    classes = len(prior.classes)
+    of_kind("recipe", recipe, Recipe, "pass Recipe(updates=60), for example")
+    if len(shard) != 2 or not 0 <= shard[0] < shard[1] <= classes:
+        raise ValueError(f"shard is {tuple(shard)}, but it must be (k, n) with 0 ≤ k < n ≤ "
+                         f"{classes}, the number of classes: count k from 0.")
+    whole("chunk", chunk)
+    if isinstance(doping, str):
+        raise ValueError(f"doping is {shown(doping)}, but it must be a share between 0 and 1, "
+                         "'auto' or an Auto: choose one.")
+    if data is not None:
+        of_kind("data", data, ImageSet, "pass load_data(...).train, for example")
+        check_data(prior, ipc, recipe, data, doping)
+    elif recipe.start != "pool":
+        raise ValueError(f"start is {recipe.start!r}, but there is no data to start from: pass "
+                         "data=, or leave start at 'pool'.")
+    elif doping != 0:
+        raise ValueError(f"doping is {shown(doping)}, but there is no data to take real images "
+                         "from: pass data=, or leave doping at 0.")
 
-
-def check_data(prior: Prior, recipe: Recipe, data: ImageSet, doping: float | str) -> None:
-    "Raise unless `data` fits the prior and has the images that a target, a trial and `doping` need."
-    if data.classes != prior.classes:
-        raise ValueError(f"data has classes {data.classes}, but the prior knows {prior.classes}: fit the prior on this data.")
-    if data.shape != prior.rendered_shape:
-        raise ValueError(f"data has images of {data.shape}, but the prior renders {prior.rendered_shape}: load the data with that size, or fit the prior on it.")
-    least, needed = int(data.counts.min()), 3 if doping == "auto" else 2
+# %% ../nbs/33_concentrate.ipynb #c1a0000a
+def check_data(prior: Prior, ipc: int, recipe: Recipe, data: ImageSet, doping: object) -> None:
+    "Raise unless `data` fits the prior and has the images that the request needs."
+    if (data.shape, data.classes) != (prior.rendered_shape, prior.classes):
+        raise ValueError(f"data has images of {data.shape} and classes {data.classes}, but the "
+                         f"prior renders {prior.rendered_shape} of {prior.classes}: fit one on it.")
+    trial = isinstance(doping, Auto)
+    least, needed = int(data.counts.min()), 3 if trial else 2
     if least < needed:
-        raise ValueError(f"data has a class with {least} images, but at least {needed} are needed: add some, or leave the class out.")
-    left = int(least * (1 - recipe.held_out) * (0.8 if doping == "auto" else 1))
-    if recipe.start == "real" and left < recipe.ipc:
-        raise ValueError(f"start is 'real', but a class has only {left} images to start {recipe.ipc} from: leave start at 'pool', or lower ipc.")
-    if doping != "auto":
-        real_counts(recipe.ipc, doping, data.counts.tolist())
+        raise ValueError(f"data has a class with {least} images, but at least {needed} are needed: "
+                         "add some, or leave the class out.")
+    left = int(least * (1 - recipe.held_out) * (0.8 if trial else 1))
+    if recipe.start == "real" and left < ipc:
+        raise ValueError(f"start is 'real', but a class has only {left} images to start {ipc} "
+                         "from: leave start at 'pool', or lower ipc.")
+    if not trial:
+        real_counts(ipc, number("doping", doping, 0, 1), data.counts.tolist())
+
+# %% ../nbs/33_concentrate.ipynb #c1a0000b
+def check_maps(feature_maps: Sequence[FeatureMap] | Aim | None, data: ImageSet | None,
+               choices: tuple[str, float, int]) -> list[FeatureMap] | None:
+    "The maps, from an aim too; ValueError for none, and for an aim made for something else."
+    if not isinstance(feature_maps, Aim):
+        return None if feature_maps is None else listed(
+            "feature_maps", feature_maps, lambda name, phi: phi, "[pixel_features()]")
+    if feature_maps.choices != choices:
+        raise ValueError(f"feature_maps is an aim for objective, held_out and seed "
+                         f"{feature_maps.choices}, but this call has {choices}: make another aim.")
+    same = data is feature_maps.images
+    if not same and (data is None or data_digest(data) != data_digest(feature_maps.images)):
+        raise ValueError("feature_maps is an aim made of other images than data: make another aim.")
+    return feature_maps.feature_maps
+
+
+def check_file(file: Path | str | None) -> None:
+    "Raise unless the search can be kept there."
+    if file is not None:
+        of_kind("file", file, (str, Path), "pass 'state.pt', for example, or 'auto'")
+        if Path(file).is_dir():
+            raise ValueError(f"file is {str(file)!r}, which is a folder: name a file in it, for "
+                             f"example {str(Path(file, 'state.pt'))!r}.")
+        check_writable(cache_folder("searches") if file == "auto" else Path(file).parent)

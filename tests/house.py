@@ -41,7 +41,6 @@ TARGETS = {
 # (Lines of the package were 6,912 while a quarter of them was wider than 100 columns: the same code takes more lines now.)
 LIMITS = TARGETS | {
     "parameters of distill": 13,
-    "parameters of concentrate": 26,
     "lines of the package": 8340,
     "lines of checks": 622,
     "lines of the largest module": 622,

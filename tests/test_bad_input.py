@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dsco import ConcentratedSet, ImageSet, Prior, concentrate, evaluate, load_data
+from dsco import Auto, ConcentratedSet, ImageSet, Prior, Recipe, concentrate, evaluate, load_data
 from dsco.attack import Malicious, attack_signs, class_accuracies, neighbour_distance
 from dsco.choices import Known, Noise, Outer, Pixels, Pool, Schedule, Window
 from dsco.core import check_writable
@@ -131,10 +131,10 @@ CASES = {
     "Parquet without a test part": (lambda t: ((t.folder / "train-0.parquet").write_bytes(b"nothing"), load_data(t.folder)), FileNotFoundError, ["test-*.parquet"]),
     "splits without classes": (lambda t: load_data(t.tree("train/1.png", "test/1.png")), ValueError, ["train", "no class folders"]),
     "fraction of a step": (lambda t: t.prior.render(t.z, t.z_labels, steps=2.5), ValueError, ["steps is 2.5"]),
-    "fraction of a training step": (lambda t: Prior.fit(t.few, steps=2.5, cache=False), ValueError, ["steps is 2.5"]),
-    "more labels hidden than there are": (lambda t: Prior.fit(t.few, steps=2, drop=2, cache=False), ValueError, ["drop is 2"]),
+    "fraction of a training step": (lambda t: Prior.fit(t.few, steps=2.5, file=None), ValueError, ["steps is 2.5"]),
+    "more labels hidden than there are": (lambda t: Prior.fit(t.few, steps=2, drop=2, file=None), ValueError, ["drop is 2"]),
     "damaged prior": (lambda t: Prior.from_pretrained(t.damaged_prior()), ValueError, ["prior", "damaged", "again"]),
-    "too few images to start from": (lambda t: t.concentrate(start="real", ipc=11), ValueError, ["start", "9 images", "11"]),
+    "too few images to start from": (lambda t: t.concentrate(recipe=Recipe(start="real"), ipc=11), ValueError, ["start", "9 images", "11"]),
     "float images": (lambda t: ImageSet(t.pixels.float(), t.labels, t.classes), TypeError, ["images", "float32", "to_uint8"]),
     "images of three axes": (lambda t: ImageSet(t.pixels[0], t.labels, t.classes), ValueError, ["images", "(1, 8, 8)"]),
     "no images": (lambda t: ImageSet(t.pixels[:0], t.labels[:0], t.classes), ValueError, ["images", "empty"]),
@@ -157,7 +157,7 @@ CASES = {
     "bandwidth zero": (lambda t: mmd(torch.zeros(3, 2), torch.zeros(3, 2), bandwidths=[0.0]), ValueError, ["bandwidths", "0.0"]),
     "no budget": (lambda t: Prior.fit(t.few), ValueError, ["minutes", "steps"]),
     "two budgets": (lambda t: Prior.fit(t.few, minutes=1, steps=1), ValueError, ["minutes is 1", "steps is 1"]),
-    "negative budget": (lambda t: Prior.fit(t.few, steps=-5), ValueError, ["budget", "-5"]),
+    "negative budget": (lambda t: Prior.fit(t.few, steps=-5), ValueError, ["steps is -5"]),
     "unknown architecture": (lambda t: Prior.fit(t.few, steps=1, architecture="gan"), ValueError, ["architecture", "'gan'"]),
     "patch that does not divide": (lambda t: Prior.fit(t.few, steps=1, patch=3), ValueError, ["patch is 3"]),
     "images that are not square": (lambda t: Prior.fit(ImageSet(t.few.images[:, :, :4], t.few.labels, t.few.classes), steps=1), ValueError, ["images", "4×8"]),
@@ -191,20 +191,24 @@ CASES = {
     "features of two maps": (lambda t: predicted_share(torch.zeros(9, 2), torch.zeros(9, 3)), ValueError, ["real", "(9, 2)", "(9, 3)"]),
     "no image a class": (lambda t: t.concentrate(ipc=0), ValueError, ["ipc is 0"]),
     "half an image a class": (lambda t: t.concentrate(ipc=1.5), ValueError, ["ipc is 1.5"]),
-    "unknown option": (lambda t: t.concentrate(updatess=3), TypeError, ["updatess", "updates"]),
-    "negative updates": (lambda t: t.concentrate(updates=-1), ValueError, ["updates is -1"]),
-    "reference of no steps": (lambda t: t.concentrate(data=None, reference_steps=0), ValueError, ["reference_steps is 0", "at least 1"]),
-    "everything held out": (lambda t: t.concentrate(held_out=1.0), ValueError, ["held_out is 1.0"]),
-    "objective of a search": (lambda t: t.concentrate(objective="enrgy"), ValueError, ["objective", "'enrgy'"]),
+    "negative updates": (lambda t: t.concentrate(recipe=Recipe(updates=-1)), ValueError, ["updates is -1"]),
+    "reference of no steps": (lambda t: t.concentrate(data=None, recipe=Recipe(reference_steps=0)), ValueError, ["reference_steps is 0", "at least 1"]),
+    "everything held out": (lambda t: t.concentrate(recipe=Recipe(held_out=1.0)), ValueError, ["held_out is 1.0"]),
+    "objective of a search": (lambda t: t.concentrate(recipe=Recipe(objective="enrgy")), ValueError, ["objective", "'enrgy'"]),
     "word for doping": (lambda t: t.concentrate(doping="some"), ValueError, ["doping", "'some'", "'auto'"]),
     "doping above one": (lambda t: t.concentrate(doping=2.0), ValueError, ["doping is 2.0"]),
     "more real images than there are": (lambda t: t.concentrate(ipc=20, doping=0.9), ValueError, ["doping=0.9", "ipc=20", "18"]),
-    "real start without data": (lambda t: t.concentrate(data=None, start="real"), ValueError, ["start", "no data"]),
+    "real start without data": (lambda t: t.concentrate(data=None, recipe=Recipe(start="real")), ValueError, ["start", "no data"]),
     "doping without data": (lambda t: t.concentrate(data=None, doping=0.5), ValueError, ["doping is 0.5", "data="]),
+    "recipe of another kind": (lambda t: t.concentrate(recipe={"updates": 3}), TypeError, ["recipe is a dict", "Recipe"]),
+    "share of a trial": (lambda t: t.concentrate(doping=Auto(shares=(0, 2))), ValueError, ["a value of shares is 2"]),
+    "trial without data": (lambda t: t.concentrate(data=None, doping="auto"), ValueError, ["doping", "data="]),
+    "search kept in a folder": (lambda t: t.concentrate(file=t.folder), ValueError, ["file is", "folder"]),
+    "prior kept in a folder of others": (lambda t: (t.tree("a/1.png"), Prior.fit(t.few, steps=1, file=t.folder)), FileExistsError, ["folder is", "saved prior"]),
     "shard out of range": (lambda t: t.concentrate(shard=(3, 3)), ValueError, ["shard is (3, 3)"]),
     "more shards than classes": (lambda t: t.concentrate(shard=(0, 11)), ValueError, ["shard is (0, 11)", "10"]),
     "chunk of nothing": (lambda t: t.concentrate(chunk=0), ValueError, ["chunk is 0"]),
-    "no feature map": (lambda t: t.concentrate(feature_maps=[]), ValueError, ["feature_maps", "empty"]),
+    "no feature map": (lambda t: t.concentrate(feature_maps=[]), ValueError, ["feature_maps is []", "at least one"]),
     "data of other classes": (lambda t: t.concentrate(data=ImageSet(t.pixels, t.labels, t.classes)), ValueError, ["data", "cat", "prior"]),
     "data of another size": (lambda t: t.concentrate(data=ImageSet(t.few.images[..., :4, :4], t.few.labels, t.few.classes)), ValueError, ["data", "(1, 4, 4)", "(1, 8, 8)"]),
     "data without a class": (lambda t: t.concentrate(data=t.without(3)), ValueError, ["data", "0 images"]),
@@ -214,7 +218,7 @@ CASES = {
     "classes that are no list": (lambda t: ImageSet(t.pixels, t.labels, ("cat", "dog")), TypeError, ["classes", "list of names"]),
     "class folder with one image": (lambda t: load_data(t.tree("a/1.png", "b/1.png", "b/2.png")), ValueError, ["'a'", "1 image"]),
     "image of 16 bits": (lambda t: (Image.new("I;16", (8, 8)).save(t.tree("a/1.png", "a/2.png", "b/1.png", "b/2.png") / "a/2.png"), load_data(t.folder)), ValueError, ["2.png", "8 bits"]),
-    "training that diverges": (lambda t: Prior.fit(t.few, steps=50, lr=1e9, architecture="unet", width=8, depth=1, patch=1, cache=False, progress=False), FloatingPointError, ["loss", "lower lr"]),
+    "training that diverges": (lambda t: Prior.fit(t.few, steps=50, lr=1e9, architecture="unet", width=8, depth=1, patch=1, file=None, progress=False), FloatingPointError, ["loss", "lower lr"]),
     "data with both splits": (lambda t: t.concentrate(data=load_data("digits")), TypeError, ["data", ".train"]),
     "test with both splits": (lambda t: evaluate(t.set, load_data("digits")), TypeError, ["test", ".test"]),
     "inverting images of another size": (lambda t: t.prior.invert(torch.zeros(1, 1, 4, 4), torch.tensor([0])), ValueError, ["x has shape", "(1, 8, 8)"]),
@@ -350,7 +354,7 @@ def test_nothing_is_begun_before_the_request_is_checked(things, monkeypatch):
     "No feature map is trained and no image rendered for a request that cannot be met."
     for name in ("render", "noise"):
         monkeypatch.setattr(Prior, name, lambda *arguments, **options: pytest.fail("work was begun"))
-    for wrong in ({"ipc": 0}, {"doping": "some"}, {"shard": (1, 1)}, {"objective": "enrgy"}, {"chunk": 0}, {"data": things.without(3)}):
+    for wrong in ({"ipc": 0}, {"doping": "some"}, {"shard": (1, 1)}, {"feature_maps": []}, {"chunk": 0}, {"data": things.without(3)}):
         with pytest.raises(ValueError):
             concentrate(things.prior, **{"ipc": 1, "data": things.few, **wrong})
 

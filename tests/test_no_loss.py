@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from dsco import ConcentratedSet, ImageSet, Prior, concentrate, load_data
+from dsco import ConcentratedSet, ImageSet, Prior, Recipe, concentrate, load_data
 from dsco.cli import main
 
 ROOT = Path(__file__).parent.parent
-FAST = {"updates": 1, "steps": 2, "render_steps": 2, "pool": 1, "progress": False}
+FAST = {"recipe": Recipe(1, steps=2, render_steps=2, pool=1), "progress": False}
 BIG = 250  # letters of a name that leaves no room for a temporary one
 
 
@@ -263,7 +263,7 @@ def damage(file: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["empty", "cut", "zeros", "text", "layout"])
 def test_a_damaged_search_begins_anew(how, prior, few, feature_maps, cache):
-    make = lambda: concentrate(prior, ipc=1, data=few, feature_maps=feature_maps, resume=True, **FAST)
+    make = lambda: concentrate(prior, ipc=1, data=few, feature_maps=feature_maps, file="auto", **FAST)
     first = make()
     [file] = cache.rglob("*.pt")
     torch.save({"z": 1}, file) if how == "layout" else damage(file, how)
@@ -309,7 +309,7 @@ def test_a_damaged_half_fitted_prior_begins_anew(how, few, cache, monkeypatch):
     [about] = cache.rglob("prior.json")
     partial = about.parent.with_suffix(".partial")
     about.parent.rename(cache / "away")
-    Fit = sys.modules["dsco.prior"].Fit
+    Fit = sys.modules["dsco.diffusion"].Fit
     advance = Fit.advance
 
     def interrupted(self, *arguments):

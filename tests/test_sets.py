@@ -14,24 +14,29 @@ import torch
 from PIL import Image
 from torchvision.datasets import ImageFolder
 
-from dsco import ConcentratedSet, Prior, concentrate, load_data
+from dsco import Auto, ConcentratedSet, Prior, Recipe, concentrate, load_data
 from dsco.prior import prior_features
 from dsco.selection import select_random
 
 ROOT = Path(__file__).parent.parent
-QUIET = {"steps": 2, "render_steps": 2, "progress": False}
+QUIET = {"progress": False}
+
+
+def short(updates: int) -> Recipe:
+    "A recipe that takes seconds."
+    return Recipe(updates, steps=2, render_steps=2)
 
 
 @pytest.fixture(scope="module")
 def whole(prior, few, feature_maps):
     "The set that one worker makes in one go."
-    return concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, updates=4, chunk=500, **QUIET)
+    return concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, recipe=short(4), chunk=500, **QUIET)
 
 
 @pytest.fixture(scope="module")
 def doped(prior, few, feature_maps):
     "A set in which one image of each three is real."
-    return concentrate(prior, ipc=3, data=few, feature_maps=feature_maps, updates=0, doping=1 / 3, **QUIET)
+    return concentrate(prior, ipc=3, data=few, feature_maps=feature_maps, recipe=short(0), doping=1 / 3, **QUIET)
 
 
 def same_set(a: ConcentratedSet, b: ConcentratedSet) -> bool:
@@ -102,7 +107,7 @@ def test_a_set_trains_like_any_torchvision_dataset(doped):
 
 def test_shards_make_the_whole(whole, prior, few, feature_maps):
     "Bitwise on one device, whoever makes which classes, with 7 images in memory or 500."
-    parts = [concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, updates=4, chunk=7, shard=(k, 3), **QUIET) for k in range(3)]
+    parts = [concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, recipe=short(4), chunk=7, shard=(k, 3), **QUIET) for k in range(3)]
     merged = ConcentratedSet.merge(parts[::-1])
     assert same_set(merged, whole)
     assert merged.config["discrepancy"] == pytest.approx(whole.config["discrepancy"], abs=1e-5)
@@ -110,18 +115,18 @@ def test_shards_make_the_whole(whole, prior, few, feature_maps):
 
 def test_shards_of_one_image_a_class(prior, few, feature_maps):
     "The smallest batches, where arithmetic is most likely to differ."
-    make = lambda **options: concentrate(prior, ipc=1, data=few, feature_maps=feature_maps, updates=3, **QUIET, **options)
+    make = lambda **options: concentrate(prior, ipc=1, data=few, feature_maps=feature_maps, recipe=short(3), **QUIET, **options)
     assert same_set(ConcentratedSet.merge([make(shard=(k, 4)) for k in range(4)]), make())
 
 
 def test_shards_of_a_doped_set(doped, prior, few, feature_maps):
-    parts = [concentrate(prior, ipc=3, data=few, feature_maps=feature_maps, updates=0, doping=1 / 3, shard=(k, 2), **QUIET) for k in range(2)]
+    parts = [concentrate(prior, ipc=3, data=few, feature_maps=feature_maps, recipe=short(0), doping=1 / 3, shard=(k, 2), **QUIET) for k in range(2)]
     assert same_set(ConcentratedSet.merge(parts), doped)
 
 
 def test_the_same_call_gives_the_same_set(whole, prior, few, feature_maps):
-    again = concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, updates=4, chunk=500, **QUIET)
-    other = concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, updates=4, chunk=500, seed=1, **QUIET)
+    again = concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, recipe=short(4), chunk=500, **QUIET)
+    other = concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, recipe=short(4), chunk=500, seed=1, **QUIET)
     assert same_set(again, whole) and again.config["history"] == whole.config["history"] and not same_set(other, whole)
 
 
@@ -148,7 +153,7 @@ def test_auto_doping_never_sees_the_validation_images(prior, few, monkeypatch):
         return type("Result", (), {"accuracies": [50 + 10 * small.real_share] * 2})
 
     monkeypatch.setattr(module, "evaluate", judge)
-    make = lambda **options: concentrate(prior, ipc=2, data=few, updates=0, doping="auto", trial_shares=(0, 0.5), **QUIET, **options)
+    make = lambda **options: concentrate(prior, ipc=2, data=few, recipe=short(0), doping=Auto(shares=(0, 0.5)), **QUIET, **options)
     small = make()
     pixels = lambda images: {bytes(image.numpy().tobytes()) for image in images.images}
     assert small.config["doping"] == 0.5 and small.config["doping_scores"] == {"0.0": [50, 50], "0.5": [55, 55]}
@@ -162,7 +167,7 @@ RUN = """
 import sys, time
 import torch
 torch.set_num_threads(1)
-from dsco import Prior, concentrate, load_data
+from dsco import Prior, Recipe, concentrate, load_data
 from dsco.features import pixel_features, random_features
 
 
@@ -179,8 +184,8 @@ class Slow:
 train = load_data("digits").train
 few = train.subset(torch.cat([train.of_class(c)[:12] for c in range(10)]))
 maps = [pixel_features(), Slow(random_features(few.shape, 10, statistics=few.statistics, count=1, width=8)[0])]
-small = concentrate(Prior.from_pretrained(sys.argv[1], device="cpu"), ipc=2, data=few, feature_maps=maps, updates=12, steps=2, render_steps=2,
-                    resume=True, save_every=0, progress=False)
+small = concentrate(Prior.from_pretrained(sys.argv[1], device="cpu"), ipc=2, data=few, feature_maps=maps, recipe=Recipe(updates=12, steps=2, render_steps=2),
+                    file="auto", save_every=0, progress=False)
 small.save(sys.argv[2])
 """
 
@@ -198,12 +203,12 @@ def test_a_killed_search_goes_on_to_the_same_set(saved_prior, prior, few, featur
     assert process.wait() == -signal.SIGKILL and not (tmp_path / "set").exists()
     [left] = updates()
     assert 3 <= left < 13
-    make = lambda **options: concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, updates=12, **QUIET, **options)
+    make = lambda **options: concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, recipe=short(12), **QUIET, **options)
     calls = []
     module = sys.modules["dsco.nopt"]
     original = module.noise_gradient
     monkeypatch.setattr(module, "noise_gradient", lambda *arguments, **options: (calls.append(1), original(*arguments, **options))[1])
-    resumed = make(resume=True)
+    resumed = make(file="auto")
     assert len(calls) == 13 - left
     whole = make()
     assert same_set(resumed, whole)
@@ -278,7 +283,7 @@ def test_a_save_that_fails_leaves_what_was_there(thing, part, doped, prior, tmp_
 def test_a_prior_in_half_precision_makes_a_set(saved_prior, few, feature_maps):
     "bfloat16 weights, as large priors have them: images and noise stay in single precision."
     half = Prior.from_pretrained(saved_prior).to(torch.bfloat16)
-    small = concentrate(half, ipc=2, data=few, feature_maps=feature_maps, updates=2, progress=False)
+    small = concentrate(half, ipc=2, data=few, feature_maps=feature_maps, recipe=Recipe(2), progress=False)
     assert half.dtype == torch.bfloat16 and len(small) == 20
     history = [row[0] for row in small.config["history"]]
     assert all(map(math.isfinite, history))
