@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from .concentration import even_chunk
 from .sets import ConcentratedSet
 from .core import alike, first_line, number, one_of, stable_seed, whole
-from .data import Augmentation, ImageSet, to_float
+from .augment import Augmentation
+from .data import ImageSet, to_float
 from .nopt import shell_penalty
 from .prior import Prior
 from .selection import select_random

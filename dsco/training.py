@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .core import mixed_precision, stable_seed
-from .data import Augmentation, ImageSet, to_float
+from .augment import Augmentation
+from .data import ImageSet, to_float
 from .networks import build_network
 
 # %% auto #0
