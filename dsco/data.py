@@ -91,10 +91,11 @@ def check_labels(labels: Tensor, n: int, classes: list[str]) -> None:
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != (n,):
         raise TypeError(f"labels is {described(labels)}, but it must be an int64 tensor of shape "
                         f"({n},): one class index an image.")
-    named = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
-    if not named or not classes or len(set(classes)) < len(classes):
+    of_kind("classes", classes, list, "pass a list of names, like ['0', '1']")
+    named = all(isinstance(name, str) for name in classes)
+    if not classes or not named or len(set(classes)) < len(classes):
         raise ValueError(f"classes is {classes!r}, but it must be a list of different names: "
-                         "write ['0', '1'], for example.")
+                         "rename the repeated ones.")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= len(classes):
         raise ValueError(f"labels run from {low} to {high}, but there are {len(classes)} classes: "

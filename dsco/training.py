@@ -22,16 +22,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .augment import Augmentation
-from dsco.core import (
-    alike,
-    find_device,
-    mixed_precision,
-    number,
-    of_kind,
-    one_of,
-    stable_seed,
-    whole,
-)
+from .core import alike, find_device, mixed_precision, of_kind, one_of, stable_seed, whole
 from .data import ImageSet, to_float
 from .networks import build_network
 
@@ -378,13 +369,14 @@ def non_inferior(result: Evaluation | Sequence[float], reference: Evaluation | S
     ValueError for outcomes of different protocols and for a margin that is not positive."""
     from scipy.stats import ttest_ind
 
-    number("margin", margin, 0, ends=False)
-    number("level", level, 0, 0.5, ends=False)
+    if not margin > 0 or not 0 < level < 0.5:
+        raise ValueError(f"margin is {margin} and level is {level}, but margin must be positive "
+                         "(in points) and level between 0 and 0.5: change them.")
     a, b = accuracies_of(result, reference)
     difference = statistics.fmean(a) - statistics.fmean(b)
     if len(set(a)) == len(set(b)) == 1:
         return NonInferiority(difference, difference, float(difference <= -margin), margin, level)
-    welch: Callable[..., Any] = partial(ttest_ind, equal_var=False, alternative="greater")
+    welch = cast(Any, partial(ttest_ind, equal_var=False, alternative="greater"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # for a side without spread
         bound = welch(a, b).confidence_interval(1 - level).low
