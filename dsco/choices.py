@@ -384,7 +384,7 @@ class Window:
 
     RaT-BPTT (arXiv 2311.07025). `span`: steps of the training; `length`: of the window, which
     begins anywhere; `optimiser`: a name in `RULES`; `lr`: its rate; `batch_size`: learned images in
-    a step at most; `transforms`: their augmentation (names of `dsco.data.TRANSFORMS`)."""
+    a step at most; `transforms`: their augmentation (names of `dsco.augment.TRANSFORMS`)."""
 
     span: int = 200
     length: int = 60

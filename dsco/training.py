@@ -55,7 +55,11 @@ class Protocol:
 
     def steps(self, n: int) -> int:
         "Updates for a set of `n` images."
-        return min(self.epochs * math.ceil(n / self.batch_size), self.most_steps)
+        return min(self.epochs * self.batches(n), self.most_steps)
+
+    def batches(self, n: int) -> int:
+        "Batches in one pass over `n` images."
+        return math.ceil(n / self.batch_size)
 
 # %% ../nbs/03_evaluation.ipynb #41ece381
 PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (
