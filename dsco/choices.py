@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .concentration import even_chunk
+from .augment import Augmentation
 from .core import alike, first_line, number, of_kind, one_of, stable_seed, whole
-from .data import Augmentation, ImageSet, to_float
+from .data import ImageSet, to_float
 from .nopt import shell_penalty
 from .prior import Prior
 from .selection import select_random

@@ -13,28 +13,29 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .core import stable_seed
-from .data import Augmentation, ImageSet, to_float
+from .augment import Augmentation
+from .core import stable_seed, whole
+from .data import ImageSet, to_float
 from .networks import Classifier, build_network
 
 # %% auto #0
-__all__ = ['FeatureMap', 'check_batch', 'pixel_features', 'Embedding', 'small_network', 'random_features', 'trajectory_features',
-           'train_step', 'Backbone', 'backbone_features', 'feature_batches', 'extract']
+__all__ = ['FeatureMap', 'pixel_features', 'Embedding', 'random_features', 'trajectory_features', 'backbone_features',
+           'feature_batches', 'extract']
 
 # %% ../nbs/04_features.ipynb #a2ea4fad
 FeatureMap = Callable[[Tensor], Tensor]
 
-
+# %% ../nbs/04_features.ipynb #a0650001
 def check_batch(x: Tensor, channels: int | None = None) -> None:
     "Raise unless `x` is a float batch (N, C, H, W) with C = `channels` (any number when None)."
-    if not x.is_floating_point():
-        raise TypeError(f"x is {x.dtype}, but a feature map takes floats in [-1, 1]: convert bytes with to_float.")
-    if x.dtype in (torch.float16, torch.bfloat16):
-        raise TypeError(f"x is {x.dtype}, but a feature map computes in single or double precision: convert it with x.float().")
+    if x.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"x is {x.dtype}, but a feature map takes floats in [-1, 1], in single or "
+                        "double precision: convert bytes with to_float, halves with x.float().")
     if x.ndim != 4 or (channels is not None and x.shape[1] != channels):
-        raise ValueError(f"x has shape {tuple(x.shape)}, but this feature map takes (N, {channels or 'C'}, H, W): add, permute or convert axes.")
+        raise ValueError(f"x has shape {tuple(x.shape)}, but this feature map takes "
+                         f"(N, {channels or 'C'}, H, W): add, permute or convert axes.")
 
-
+# %% ../nbs/04_features.ipynb #a0650002
 def pixel_features() -> FeatureMap:
     "The pixels themselves: (N, C, H, W) to (N, C·H·W)."
     def pixels(x: Tensor) -> Tensor:
@@ -44,14 +45,16 @@ def pixel_features() -> FeatureMap:
 
 # %% ../nbs/04_features.ipynb #8f2da688
 class Embedding:
-    """The feature map `network.embed` on images in [-1, 1], with frozen weights (a copy of `network`, in eval mode).
+    """`network.embed` on images in [-1, 1], with frozen weights: a copy, in evaluation mode.
 
-    `statistics`: (mean, std), (C,) each, as in `ImageSet.statistics`. `name` is for legends and messages.
-    Called on (N, C, H, W) it gives (N, d) on the same device and in the same precision, differentiable in the images."""
+    `statistics`: (mean, std), (C,) each, as in `ImageSet.statistics`. `name` is for legends and
+    messages. Called on (N, C, H, W) it gives (N, d) on the same device and in the same precision,
+    differentiable in the images."""
 
-    def __init__(self, network: Classifier, statistics: tuple[Tensor, Tensor], *, name: str = "embedding"):
+    def __init__(self, network: Classifier, statistics: tuple[Tensor, Tensor], *,
+                 name: str = "embedding"):
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        self.statistics = tuple(value.clone().view(-1, 1, 1) for value in statistics)
+        self.mean, self.std = (value.clone().view(-1, 1, 1) for value in statistics)
         self.name = name
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -64,65 +67,40 @@ class Embedding:
 
     def normalise(self, x: Tensor) -> Tensor:
         "(x − mean) / std; the network follows the device and precision of `x`."
-        check_batch(x, len(self.statistics[0]))
-        self.follow(x)
-        mean, std = self.statistics
-        return (x - mean) / std
-
-    def follow(self, x: Tensor) -> None:
-        "Move network and statistics to the device and precision of `x` if they are elsewhere."
-        if (self.statistics[0].device, self.statistics[0].dtype) != (x.device, x.dtype):
+        check_batch(x, len(self.mean))
+        if (self.mean.device, self.mean.dtype) != (x.device, x.dtype):
             self.network.to(x)
-            self.statistics = tuple(value.to(x) for value in self.statistics)
+            self.mean, self.std = self.mean.to(x), self.std.to(x)
+        return (x - self.mean) / self.std
 
     def __repr__(self) -> str:
         return f"Embedding({self.name!r})"
 
-
-def small_network(name: str, shape: tuple[int, int, int], classes: int, *, width: int, seed: int) -> Classifier:
-    "A network by name; `convnet` gets `width` and three blocks, fewer when the images are under 8 pixels."
-    options = {"width": width, "depth": min(3, min(shape[1:]).bit_length() - 1)} if name == "convnet" else {}
-    return build_network(name, shape, classes, seed=seed, **options)
+# %% ../nbs/04_features.ipynb #a0650003
+def small_network(name: str, shape: tuple[int, int, int], classes: int, *, width: int,
+                  seed: int) -> Classifier:
+    "A network by name; `convnet` gets `width` and three blocks, fewer below 8 pixels."
+    if name != "convnet":
+        return build_network(name, shape, classes, seed=seed)
+    depth = min(3, min(shape[1:]).bit_length() - 1)
+    return build_network(name, shape, classes, seed=seed, width=width, depth=depth)
 
 # %% ../nbs/04_features.ipynb #54c18b04
-def random_features(shape: tuple[int, int, int], classes: int, *, statistics: tuple[Tensor, Tensor], count: int = 3, width: int = 64,
+def random_features(shape: tuple[int, int, int], classes: int, *,
+                    statistics: tuple[Tensor, Tensor], count: int = 3, width: int = 64,
                     seed: int = 0) -> list[Embedding]:
     """Embeddings of `count` randomly initialised ConvNets for images of `shape` (C, H, W).
 
-    `statistics`: (mean, std) of the pixels, `ImageSet.statistics`. Zhao and Bilen 2023, arXiv 2110.04181.
-    Raises ValueError for a count below 1."""
-    if count < 1:
-        raise ValueError(f"count is {count}, but at least one network is needed: use count=1 or more.")
-    return [Embedding(small_network("convnet", shape, classes, width=width, seed=stable_seed(seed, "random", i)), statistics, name=f"random {i}")
-            for i in range(count)]
+    `statistics`: (mean, std) of the pixels, `ImageSet.statistics`. Zhao and Bilen 2023, arXiv
+    2110.04181."""
+    seeds = [stable_seed(seed, "random", i) for i in range(whole("count", count))]
+    networks = [small_network("convnet", shape, classes, width=width, seed=s) for s in seeds]
+    return [Embedding(net, statistics, name=f"random {i}") for i, net in enumerate(networks)]
 
-# %% ../nbs/04_features.ipynb #ec1f91e8
-def trajectory_features(images: ImageSet, *, steps: Sequence[int] = (20, 100, 400), network: str = "convnet", width: int = 64,
-                        batch_size: int = 128, lr: float = 1e-3, augment: Augmentation | None = None, seed: int = 0,
-                        device: str | torch.device | None = None, progress: bool = True) -> list[Embedding]:
-    """Embeddings of one classifier after each of `steps` updates (Adam) on `images`; step 0 is the untrained network.
-
-    `width` is for `convnet`; `augment` transforms each normalised batch; `device` None means where the images lie.
-    Each batch depends on (seed, step) alone. Raises ValueError for empty, repeated, descending or negative steps."""
-    wanted = list(steps)
-    if not wanted or wanted[0] < 0 or wanted != sorted(set(wanted)):
-        raise ValueError(f"steps is {wanted}, but it must be ascending whole numbers from 0 on: try (20, 100, 400).")
-    model = small_network(network, images.shape, len(images.classes), width=width, seed=stable_seed(seed, "trajectory"))
-    pixels, labels = images.images.to(device), images.labels.to(device)
-    statistics = tuple(value.to(pixels.device) for value in images.statistics)
-    optimizer = torch.optim.Adam(model.to(pixels.device).parameters(), lr=lr)
-    checkpoints = [Embedding(model, statistics, name="step 0")] if wanted[0] == 0 else []
-    for step in tqdm(range(1, wanted[-1] + 1), desc="classifier", unit="step", disable=not progress, leave=False):
-        g = torch.Generator().manual_seed(stable_seed(seed, "trajectory", step))
-        batch = torch.randint(len(images), (min(batch_size, len(images)),), generator=g).to(pixels.device)
-        train_step(model, optimizer, pixels[batch], labels[batch], statistics, augment, g)
-        if step in wanted:
-            checkpoints.append(Embedding(model, statistics, name=f"step {step}"))
-    return checkpoints
-
-
-def train_step(model: Classifier, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, statistics: tuple[Tensor, Tensor],
-               augment: Augmentation | None, g: torch.Generator) -> None:
+# %% ../nbs/04_features.ipynb #a0650004
+def train_step(model: Classifier, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor,
+               statistics: Sequence[Tensor], augment: Augmentation | None,
+               g: torch.Generator) -> None:
     "One update of `model` on a batch of bytes; `augment` draws from `g`."
     mean, std = (value.view(-1, 1, 1) for value in statistics)
     x = (to_float(images) - mean) / std
@@ -131,52 +109,91 @@ def train_step(model: Classifier, optimizer: torch.optim.Optimizer, images: Tens
     loss.backward()
     optimizer.step()
 
+# %% ../nbs/04_features.ipynb #ec1f91e8
+def trajectory_features(images: ImageSet, *, steps: Sequence[int] = (20, 100, 400),
+                        network: str = "convnet", width: int = 64, batch_size: int = 128,
+                        lr: float = 1e-3, augment: Augmentation | None = None, seed: int = 0,
+                        device: str | torch.device | None = None,
+                        progress: bool = True) -> list[Embedding]:
+    """Embeddings of one classifier after each of `steps` updates (Adam) on `images`; 0: untrained.
+
+    `width` is for `convnet`; `augment` transforms each normalised batch; `device` None means where
+    the images lie. Each batch depends on (seed, step) alone. Raises ValueError for empty, repeated,
+    descending or negative steps."""
+    wanted = list(steps)
+    if not wanted or wanted[0] < 0 or wanted != sorted(set(wanted)):
+        raise ValueError(f"steps is {wanted}, but it must be ascending whole numbers from 0 on: "
+                         "try (20, 100, 400).")
+    pixels, labels = images.images.to(device), images.labels.to(device)
+    mean, std = (value.to(pixels.device) for value in images.statistics)
+    model = small_network(network, images.shape, len(images.classes), width=width,
+                          seed=stable_seed(seed, "trajectory")).to(pixels.device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    maps = [Embedding(model, (mean, std), name="step 0")] if wanted[0] == 0 else []
+    size = min(batch_size, len(images))
+    for step in tqdm(range(1, wanted[-1] + 1), desc="classifier", unit="step",
+                     disable=not progress, leave=False):
+        g = torch.Generator().manual_seed(stable_seed(seed, "trajectory", step))
+        batch = torch.randint(len(images), (size,), generator=g).to(pixels.device)
+        train_step(model, optimizer, pixels[batch], labels[batch], (mean, std), augment, g)
+        if step in wanted:
+            maps.append(Embedding(model, (mean, std), name=f"step {step}"))
+    return maps
+
 # %% ../nbs/04_features.ipynb #7f574005
 class Backbone(nn.Module):
-    "A torchvision classifier without its last linear layer; images in [-1, 1] are resized to `size` and normalised for ImageNet."
+    "A torchvision classifier without its last linear layer, for images in [-1, 1]."
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, network: nn.Module, size: int | None):
         super().__init__()
         linear = [name for name, layer in network.named_modules() if isinstance(layer, nn.Linear)]
         if not linear:
-            raise ValueError(f"network is a {type(network).__name__}, which has no linear layer to cut off: try resnet18.")
-        last = linear[-1]
-        parent, _, child = last.rpartition(".")
+            raise ValueError(f"network is a {type(network).__name__}, which has no linear layer to "
+                             "cut off: try resnet18.")
+        parent, _, child = linear[-1].rpartition(".")
         setattr(network.get_submodule(parent), child, nn.Identity())
         self.network, self.size = network, size
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1))
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        "Features (N, d) of images (N, 1 or 3, H, W) in [-1, 1], on their device and in their precision."
+        "Features (N, d) of images (N, 1 or 3, H, W), on their device and in their precision."
         check_batch(x)
         if (self.mean.device, self.mean.dtype) != (x.device, x.dtype):
             self.to(x)
         x = (x.expand(-1, 3, -1, -1) + 1) / 2
         if self.size is not None:
-            x = F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
+            x = F.interpolate(x, (self.size, self.size), mode="bilinear", antialias=True,
+                              align_corners=False)
         return self.network((x - self.mean) / self.std).flatten(1)
 
-
-def backbone_features(name: str = "resnet18", *, weights: str | None = "DEFAULT", size: int | None = 224, seed: int = 0) -> FeatureMap:
+# %% ../nbs/04_features.ipynb #a0650005
+def backbone_features(name: str = "resnet18", *, weights: str | None = "DEFAULT",
+                      size: int | None = 224, seed: int = 0) -> FeatureMap:
     """The layer before the last of a torchvision classifier, frozen.
 
-    `weights`: a name torchvision knows (downloaded once, by torchvision) or None for random weights drawn from `seed`.
-    `size`: resize images to this side; None keeps theirs. Raises ValueError for a name that torchvision lacks."""
-    import torchvision
+    `weights`: a name torchvision knows (downloaded once, by torchvision) or None for random weights
+    drawn from `seed`. `size`: resize images to this side; None keeps theirs. Raises ValueError for
+    a name that torchvision lacks."""
+    from torchvision import models
 
-    known = torchvision.models.list_models(module=torchvision.models)
-    if name not in known:
-        raise ValueError(f"name is {name!r}, but torchvision has no such classifier: try resnet18, convnext_tiny or another of its {len(known)}.")
+    if name not in (known := models.list_models(module=models)):
+        raise ValueError(f"name is {name!r}, but torchvision has no such classifier: try resnet18, "
+                         f"convnext_tiny or another of its {len(known)}.")
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        network = torchvision.models.get_model(name, weights=weights)
+        network = models.get_model(name, weights=weights)
     return Backbone(network, size).eval().requires_grad_(False)
 
 # %% ../nbs/04_features.ipynb #de418e58
 def feature_batches(feature_map: FeatureMap, images: ImageSet | Tensor, *, batch_size: int = 500,
                     device: str | torch.device | None = None) -> Iterator[Tensor]:
-    "Features (≤ batch_size, d) of an ImageSet, or of a tensor of bytes or of floats in [-1, 1], batch by batch, without gradient."
+    """Features (≤ batch_size, d), batch by batch, without gradient.
+
+    `images`: a set, or a tensor of bytes or of floats in [-1, 1]."""
     pixels = images.images if isinstance(images, ImageSet) else images
     for batch in pixels.split(batch_size):
         batch = batch.to(device)
@@ -184,6 +201,8 @@ def feature_batches(feature_map: FeatureMap, images: ImageSet | Tensor, *, batch
             yield feature_map(to_float(batch) if batch.dtype == torch.uint8 else batch)
 
 
-def extract(feature_map: FeatureMap, images: ImageSet | Tensor, *, batch_size: int = 500, device: str | torch.device | None = None) -> Tensor:
-    "Features (N, d) of a whole set, without gradient, on `device` (None: where the images lie)."
-    return torch.cat(list(feature_batches(feature_map, images, batch_size=batch_size, device=device)))
+def extract(feature_map: FeatureMap, images: ImageSet | Tensor, *, batch_size: int = 500,
+            device: str | torch.device | None = None) -> Tensor:
+    "Features (N, d) of a whole set, on `device` (None: where the images lie)."
+    batches = feature_batches(feature_map, images, batch_size=batch_size, device=device)
+    return torch.cat(list(batches))

@@ -7,31 +7,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .core import one_of
+
 # %% auto #0
-__all__ = ['NETWORKS', 'Classifier', 'output_size', 'normalisation', 'ConvNet', 'LeNet', 'AlexCifarNet', 'Residual', 'ResNet',
-           'build_network']
+__all__ = ['Classifier', 'build_network']
 
 # %% ../nbs/02_networks.ipynb #d8e93e69
 class Classifier(nn.Module):
-    "A network made of an embedding and a linear layer; subclasses set `body` (any module giving (N, d)) and `head`."
+    "An embedding and a linear layer; subclasses set `body` (any module giving (N, d)) and `head`."
 
     body: nn.Module
     head: nn.Linear
 
     def embed(self, x: Tensor) -> Tensor:
-        "The features φ(x), (N, d), that the last layer sees; `x` is a normalised batch (N, C, H, W)."
+        "The features φ(x), (N, d), of a normalised batch (N, C, H, W)."
         return self.body(x)
 
     def forward(self, x: Tensor) -> Tensor:
         "Class scores (N, classes)."
         return self.head(self.body(x))
 
-
+# %% ../nbs/02_networks.ipynb #a0640002
 def output_size(body: nn.Module, shape: tuple[int, int, int]) -> int:
     "Length of the feature vector that `body` gives for images of `shape` (C, H, W)."
     was_training = body.training
@@ -41,85 +43,104 @@ def output_size(body: nn.Module, shape: tuple[int, int, int]) -> int:
     body.train(was_training)
     return size
 
-
+# %% ../nbs/02_networks.ipynb #a0640004
 def normalisation(kind: str, channels: int) -> nn.Module:
     "`instance` (one group a channel, affine), `batch`, `group` (four groups) or `none`."
-    kinds = {"instance": lambda: nn.GroupNorm(channels, channels), "batch": lambda: nn.BatchNorm2d(channels),
-             "group": lambda: nn.GroupNorm(4, channels), "none": nn.Identity}
-    if kind not in kinds:
-        raise ValueError(f"norm is {kind!r}, but it must be one of {', '.join(kinds)}.")
-    return kinds[kind]()
+    kinds = {"instance": partial(nn.GroupNorm, channels), "batch": nn.BatchNorm2d,
+             "group": partial(nn.GroupNorm, 4), "none": nn.Identity}
+    one_of("norm", kind, kinds)
+    return kinds[kind](channels)
 
 # %% ../nbs/02_networks.ipynb #ba38e9bf
 class ConvNet(Classifier):
-    """ConvNet-D: `depth` blocks of 3×3 convolution, norm, ReLU, 2×2 average pooling (Zhao et al. 2021, arXiv 2006.05929).
+    """ConvNet-D: `depth` blocks of 3×3 convolution, norm, ReLU, 2×2 average pooling.
 
-    `depth` None follows the literature: 3 blocks at 28 or 32 pixels, one more for each doubling of the side."""
+    `depth` None follows the literature: 3 blocks at 28 or 32 pixels, one more for each doubling of
+    the side. Zhao et al. 2021, arXiv 2006.05929."""
 
-    def __init__(self, shape: tuple[int, int, int], classes: int, *, width: int = 128, depth: int | None = None, norm: str = "instance"):
+    def __init__(self, shape: tuple[int, int, int], classes: int, *, width: int = 128,
+                 depth: int | None = None, norm: str = "instance"):
         super().__init__()
-        depth = depth or max(2, round(math.log2(min(shape[1:]))) - 2)
+        side = min(shape[1:])
+        depth = depth or max(2, round(math.log2(side)) - 2)
+        if side < 2**depth:
+            raise ValueError(f"depth is {depth}, but images of {shape[1]}×{shape[2]} pixels can be "
+                             f"halved only {side.bit_length() - 1} times: lower depth.")
         channels, blocks = shape[0], []
         for i in range(depth):
-            padding = 3 if i == 0 and shape[0] == 1 and shape[1] == 28 else 1
-            blocks += [nn.Conv2d(channels, width, 3, padding=padding), normalisation(norm, width), nn.ReLU(), nn.AvgPool2d(2)]
+            padding = 3 if i == 0 and shape[:2] == (1, 28) else 1
+            blocks += [nn.Conv2d(channels, width, 3, padding=padding),
+                       normalisation(norm, width), nn.ReLU(), nn.AvgPool2d(2)]
             channels = width
         self.body = nn.Sequential(*blocks, nn.Flatten())
-        if min(shape[1:]) < 2 ** depth:
-            raise ValueError(f"depth is {depth}, but images of {shape[1]}×{shape[2]} pixels can be halved only {min(shape[1:]).bit_length() - 1} times: lower depth.")
         self.head = nn.Linear(output_size(self.body, shape), classes)
 
 # %% ../nbs/02_networks.ipynb #e12c43e4
 class LeNet(Classifier):
-    "LeNet-5 with ReLU and max pooling, as in Wang et al. 2018 (arXiv 1811.10959); images are padded to at least 32×32."
+    """LeNet-5 with ReLU and max pooling; images are padded to at least 32×32.
+
+    As in Wang et al. 2018, arXiv 1811.10959."""
 
     def __init__(self, shape: tuple[int, int, int], classes: int):
         super().__init__()
-        pad_h, pad_w = max(0, 32 - shape[1]), max(0, 32 - shape[2])
-        padding = (pad_w // 2, pad_w - pad_w // 2, pad_h // 2, pad_h - pad_h // 2)
-        convolutions = nn.Sequential(nn.ZeroPad2d(padding), nn.Conv2d(shape[0], 6, 5), nn.ReLU(), nn.MaxPool2d(2),
-                                     nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
-        self.body = nn.Sequential(convolutions, nn.Linear(output_size(convolutions, shape), 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU())
+        rows, columns = (max(0, 32 - side) for side in shape[1:])
+        padding = (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2)
+        convolutions = nn.Sequential(
+            nn.ZeroPad2d(padding), nn.Conv2d(shape[0], 6, 5), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
+        self.body = nn.Sequential(
+            convolutions, nn.Linear(output_size(convolutions, shape), 120), nn.ReLU(),
+            nn.Linear(120, 84), nn.ReLU())
         self.head = nn.Linear(84, classes)
 
-
+# %% ../nbs/02_networks.ipynb #a0640007
 class AlexCifarNet(Classifier):
     "The AlexNet variant for 32×32 images of Wang et al. 2018 (arXiv 1811.10959)."
 
     def __init__(self, shape: tuple[int, int, int], classes: int):
         super().__init__()
+        local = partial(nn.LocalResponseNorm, 4, alpha=0.001 / 9.0, beta=0.75, k=1)
+        pool = partial(nn.MaxPool2d, 3, 2, padding=1)
         convolutions = nn.Sequential(
-            nn.Conv2d(shape[0], 64, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1), nn.LocalResponseNorm(4, alpha=0.001 / 9.0, beta=0.75, k=1),
-            nn.Conv2d(64, 64, 5, padding=2), nn.ReLU(), nn.LocalResponseNorm(4, alpha=0.001 / 9.0, beta=0.75, k=1), nn.MaxPool2d(3, 2, padding=1), nn.Flatten())
-        self.body = nn.Sequential(convolutions, nn.Linear(output_size(convolutions, shape), 384), nn.ReLU(), nn.Linear(384, 192), nn.ReLU())
+            nn.Conv2d(shape[0], 64, 5, padding=2), nn.ReLU(), pool(), local(),
+            nn.Conv2d(64, 64, 5, padding=2), nn.ReLU(), local(), pool(), nn.Flatten())
+        self.body = nn.Sequential(
+            convolutions, nn.Linear(output_size(convolutions, shape), 384), nn.ReLU(),
+            nn.Linear(384, 192), nn.ReLU())
         self.head = nn.Linear(192, classes)
 
 # %% ../nbs/02_networks.ipynb #11bb89b5
 class Residual(nn.Module):
-    "Two 3×3 convolutions with a shortcut; halves the side when `stride` is 2, by striding or (`pool`) by average pooling."
+    "Two 3×3 convolutions with a shortcut; `stride` 2 halves the side, or (`pool`) pooling does."
 
     def __init__(self, inputs: int, outputs: int, stride: int, norm: str, pool: bool):
         super().__init__()
-        step, shrink = (1, nn.AvgPool2d(stride)) if pool and stride > 1 else (stride, nn.Identity())
-        self.main = nn.Sequential(nn.Conv2d(inputs, outputs, 3, step, 1, bias=False), normalisation(norm, outputs), nn.ReLU(), shrink,
-                                  nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), normalisation(norm, outputs))
+        pooled = pool and stride > 1
+        step, shrink = (1, nn.AvgPool2d(stride)) if pooled else (stride, nn.Identity())
+        self.main = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, step, 1, bias=False), normalisation(norm, outputs),
+            nn.ReLU(), shrink,
+            nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), normalisation(norm, outputs))
         self.shortcut = nn.Identity() if inputs == outputs and stride == 1 else nn.Sequential(
             nn.Conv2d(inputs, outputs, 1, step, bias=False), shrink, normalisation(norm, outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.main(x) + self.shortcut(x))
 
-
+# %% ../nbs/02_networks.ipynb #a0640009
 class ResNet(Classifier):
-    "ResNet for small images: `blocks` residual blocks at each of the four widths 64, 128, 256, 512."
+    "ResNet for small images: `blocks` residual blocks at each of the four widths 64 to 512."
 
-    def __init__(self, shape: tuple[int, int, int], classes: int, *, blocks: tuple[int, ...] = (2, 2, 2, 2), norm: str = "instance", pool: bool = False, width: int = 64):
+    def __init__(self, shape: tuple[int, int, int], classes: int, *,
+                 blocks: tuple[int, ...] = (2, 2, 2, 2), norm: str = "instance",
+                 pool: bool = False, width: int = 64):
         super().__init__()
-        layers = [nn.Conv2d(shape[0], width, 3, 1, 1, bias=False), normalisation(norm, width), nn.ReLU()]
+        layers: list[nn.Module] = [nn.Conv2d(shape[0], width, 3, 1, 1, bias=False),
+                                   normalisation(norm, width), nn.ReLU()]
         channels = width
         for level, count in enumerate(blocks):
             for i in range(count):
-                outputs = width * 2 ** level
+                outputs = width * 2**level
                 layers.append(Residual(channels, outputs, 2 if level and i == 0 else 1, norm, pool))
                 channels = outputs
         self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -127,21 +148,17 @@ class ResNet(Classifier):
 
 # %% ../nbs/02_networks.ipynb #0e4e49b2
 NETWORKS: dict[str, Callable[..., Classifier]] = {
-    "convnet": ConvNet,
-    "lenet": LeNet,
-    "alexcifarnet": AlexCifarNet,
-    "resnet18": ResNet,
-    "resnetap10": lambda shape, classes, **options: ResNet(shape, classes, blocks=(1, 1, 1, 1), pool=True, **options),
-}
+    "convnet": ConvNet, "lenet": LeNet, "alexcifarnet": AlexCifarNet, "resnet18": ResNet,
+    "resnetap10": partial(ResNet, blocks=(1, 1, 1, 1), pool=True)}
 
-
-def build_network(name: str, shape: tuple[int, int, int], classes: int, *, seed: int = 0, **options) -> Classifier:
+# %% ../nbs/02_networks.ipynb #a064000a
+def build_network(name: str, shape: tuple[int, int, int], classes: int, *, seed: int = 0,
+                  **options) -> Classifier:
     """A freshly initialised network by name (`NETWORKS`) for images of `shape` (C, H, W).
 
     `options` go to the class: width, depth, norm. The same seed gives the same weights.
     Raises ValueError for an unknown name."""
-    if name not in NETWORKS:
-        raise ValueError(f"name is {name!r}, but the networks are {', '.join(NETWORKS)}.")
+    one_of("name", name, NETWORKS)
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed a GPU, for good
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also reseed a GPU
         return NETWORKS[name](shape, classes, **options)

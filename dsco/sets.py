@@ -11,32 +11,33 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.datasets import VisionDataset
 
-import dsco
+from . import __version__
 from .core import check_place, readable, replacing
-from .data import ImageSet, check_images, check_labels, image_grid, open_image
+from .data import ImageSet, check_images, check_labels, image_grid, stack_images, to_picture
+from .readers import open_image
 
 # %% auto #0
-__all__ = ['ConcentratedSet', 'check_set', 'to_picture', 'merge_sets', 'join', 'merge_configs', 'class_folder', 'write_images',
-           'preview', 'dataset_card', 'save_set', 'check_holder', 'set_files', 'read_rows', 'holds_set', 'load_set',
-           'check_inside', 'read_images']
+__all__ = ['ConcentratedSet', 'join', 'dataset_card', 'set_files']
 
 # %% ../nbs/06_sets.ipynb #f0b095e9
 class ConcentratedSet(VisionDataset):
-    """A small labelled set, the common result of every method: a torchvision dataset of (PIL image, label).
+    """A small labelled set, the common result of every method: a dataset of (PIL image, label).
 
-    `images`: uint8 (N, C, H, W), class by class; within a class the order is the set's own, best first. `labels`:
-    int64 (N,). `soft_labels`: float32 (N, classes) or None. `origin`: for each image "synthetic", or the position of
-    the real image in the set it was taken from. `config`: how it was made."""
+    `images`: uint8 (N, C, H, W), class by class; within a class the order is the set's own, best
+    first. `labels`: int64 (N,). `soft_labels`: float32 (N, classes) or None. `origin`: for each
+    image "synthetic", or the position of the real image in the set it was taken from. `config`: how
+    it was made."""
 
-    def __init__(self, images: Tensor, labels: Tensor, classes: Sequence[str], *, origin: Sequence[str | int] | None = None,
-                 soft_labels: Tensor | None = None, config: dict | None = None, transform=None, target_transform=None):
+    def __init__(self, images: Tensor, labels: Tensor, classes: Sequence[str], *,
+                 origin: Sequence[str | int] | None = None, soft_labels: Tensor | None = None,
+                 config: dict | None = None, transform=None, target_transform=None):
         super().__init__(root="", transform=transform, target_transform=target_transform)
         self.images, self.labels, self.classes = images, labels, list(map(readable, classes))
         self.origin = list(origin) if origin is not None else ["synthetic"] * len(images)
@@ -46,13 +47,15 @@ class ConcentratedSet(VisionDataset):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+    def __getitem__(self, index: int) -> tuple[Any, Any]:
         picture, label = to_picture(self.images[index]), int(self.labels[index])
-        return (self.transform(picture) if self.transform else picture, self.target_transform(label) if self.target_transform else label)
+        return (self.transform(picture) if self.transform else picture,
+                self.target_transform(label) if self.target_transform else label)
 
     def __repr__(self) -> str:
         c, h, w = self.images.shape[1:]
-        return f"ConcentratedSet({len(self)} images, {c}×{h}×{w}, {len(self.classes)} classes, IPC {self.ipc}, {100 * self.real_share:.0f} % real)"
+        return (f"ConcentratedSet({len(self)} images, {c}×{h}×{w}, {len(self.classes)} classes, "
+                f"IPC {self.ipc}, {100 * self.real_share:.0f} % real)")
 
     @property
     def ipc(self) -> int:
@@ -66,16 +69,21 @@ class ConcentratedSet(VisionDataset):
 
     def take(self, index: Tensor) -> ConcentratedSet:
         "The images at `index`, int64 positions."
-        return ConcentratedSet(self.images[index], self.labels[index], self.classes, origin=[self.origin[i] for i in index.tolist()],
-                               soft_labels=None if self.soft_labels is None else self.soft_labels[index], config=self.config)
+        soft = None if self.soft_labels is None else self.soft_labels[index]
+        origin = [self.origin[i] for i in index.tolist()]
+        return ConcentratedSet(self.images[index], self.labels[index], self.classes, origin=origin,
+                               soft_labels=soft, config=self.config)
 
     def prefix(self, ipc: int) -> ConcentratedSet:
         "The first `ipc` images of every class: a smaller set of the same run."
-        counts = torch.bincount(self.labels, minlength=len(self.classes))
-        if not 1 <= ipc <= int(counts[counts > 0].min()):
-            raise ValueError(f"ipc is {ipc}, but it must lie between 1 and {int(counts[counts > 0].min())}, the images a class has: lower or raise it.")
-        small = self.take(torch.cat([(self.labels == c).nonzero().flatten()[:ipc] for c in range(len(self.classes))]))
-        small.config = {**self.config, "ipc": ipc, "prefix_of_ipc": self.ipc} if ipc < self.ipc else dict(self.config)
+        most = int(torch.bincount(self.labels)[self.labels.unique()].min())
+        if not 1 <= ipc <= most:
+            raise ValueError(f"ipc is {ipc}, but it must lie between 1 and {most}, the images a "
+                             "class has: lower or raise it.")
+        rows = [(self.labels == c).nonzero().flatten()[:ipc] for c in range(len(self.classes))]
+        small = self.take(torch.cat(rows))
+        changed = {"ipc": ipc, "prefix_of_ipc": self.ipc} if ipc < self.ipc else {}
+        small.config = {**self.config, **changed}
         small.transform, small.target_transform = self.transform, self.target_transform
         return small
 
@@ -89,70 +97,81 @@ class ConcentratedSet(VisionDataset):
         return load_set(Path(folder))
 
     @classmethod
-    def from_selection(cls, images: ImageSet, index: Tensor, *, method: str, **config) -> ConcentratedSet:
+    def from_selection(cls, images: ImageSet, index: Tensor, *, method: str,
+                       **config) -> ConcentratedSet:
         "Real images at `index` as a set, for the selection methods."
         order = index[torch.argsort(images.labels[index], stable=True)]
-        return cls(images.images[order], images.labels[order], images.classes, origin=order.tolist(), config={"method": method, **config})
+        return cls(images.images[order], images.labels[order], images.classes,
+                   origin=order.tolist(), config={"method": method, **config})
 
     @classmethod
     def merge(cls, parts: Sequence[ConcentratedSet]) -> ConcentratedSet:
         "The shards of one run as one set (see `merge_sets`)."
         return merge_sets(parts)
 
-
+# %% ../nbs/06_sets.ipynb #a0630001
 def check_set(small: ConcentratedSet) -> None:
     "Raise TypeError or ValueError, naming the argument, unless the parts of a set belong together."
     check_images(small.images)
     check_labels(small.labels, len(small.images), small.classes)
     if len(small.origin) != len(small.images):
-        raise ValueError(f"origin has {len(small.origin)} entries, but there are {len(small.images)} images: give one each.")
-    if small.soft_labels is not None and not (isinstance(small.soft_labels, Tensor) and small.soft_labels.is_floating_point() and small.soft_labels.isfinite().all()):
-        raise TypeError("soft_labels is no tensor of finite floats, but it must be: one probability an image and class.")
-    if small.soft_labels is not None and small.soft_labels.shape != (len(small.images), len(small.classes)):
-        raise ValueError(f"soft_labels has shape {tuple(small.soft_labels.shape)}, but it must be ({len(small.images)}, {len(small.classes)}): one row an image, one column a class.")
-
-
-def to_picture(image: Tensor) -> Image.Image:
-    "One uint8 image (C, H, W) as PIL `L` or `RGB`."
-    return Image.fromarray(image[0].numpy() if len(image) == 1 else image.permute(1, 2, 0).contiguous().numpy())
+        raise ValueError(f"origin has {len(small.origin)} entries, but there are "
+                         f"{len(small.images)} images: give one each.")
+    if (soft := small.soft_labels) is None:
+        return
+    if not isinstance(soft, Tensor) or not soft.is_floating_point() or not soft.isfinite().all():
+        raise TypeError("soft_labels is no tensor of finite floats, but it must be: one "
+                        "probability an image and class.")
+    if soft.shape != (wanted := (len(small.images), len(small.classes))):
+        raise ValueError(f"soft_labels has shape {tuple(soft.shape)}, but it must be {wanted}: one "
+                         "row an image, one column a class.")
 
 # %% ../nbs/06_sets.ipynb #d153edde
 def merge_sets(parts: Sequence[ConcentratedSet]) -> ConcentratedSet:
-    "The shards of one run as one set, class by class; raises ValueError unless each class is in exactly one part."
+    "The shards of one run as one set; raises ValueError unless each class is in exactly one part."
     parts = list(parts)
     if not parts or any(part.classes != parts[0].classes for part in parts):
-        raise ValueError(f"parts has {len(parts)} sets with different or no class lists, but they must share one: merge the shards of one run.")
-    held = [set(part.labels.tolist()) for part in parts]
-    if sorted(c for h in held for c in h) != list(range(len(parts[0].classes))):
-        raise ValueError(f"parts hold the classes {[sorted(h) for h in held]}, but each of the {len(parts[0].classes)} classes must be in exactly one: merge all shards of one run.")
+        raise ValueError(f"parts has {len(parts)} sets with different or no class lists, but they "
+                         "must share one: merge the shards of one run.")
+    held = [sorted(set(part.labels.tolist())) for part in parts]
+    if sorted(sum(held, [])) != list(range(len(parts[0].classes))):
+        raise ValueError(f"parts hold the classes {held}, but each of the {len(parts[0].classes)} "
+                         "classes must be in exactly one: merge all shards of one run.")
     return join(parts, merge_configs(parts))
 
-
+# %% ../nbs/06_sets.ipynb #a0630002
 def join(parts: Sequence[ConcentratedSet], config: dict) -> ConcentratedSet:
     "The images of all `parts`, class by class; within a class in the order of the parts."
     labels = torch.cat([part.labels for part in parts])
     order = torch.argsort(labels, stable=True)
     origin = [o for part in parts for o in part.origin]
-    soft = torch.cat([part.soft_labels for part in parts])[order] if all(part.soft_labels is not None for part in parts) else None
-    return ConcentratedSet(torch.cat([part.images for part in parts])[order], labels[order], parts[0].classes, origin=[origin[i] for i in order.tolist()],
-                           soft_labels=soft, config=config)
+    soft = [part.soft_labels for part in parts if part.soft_labels is not None]
+    return ConcentratedSet(torch.cat([part.images for part in parts])[order], labels[order],
+                           parts[0].classes, origin=[origin[i] for i in order.tolist()],
+                           soft_labels=torch.cat(soft)[order] if len(soft) == len(parts) else None,
+                           config=config)
 
-
+# %% ../nbs/06_sets.ipynb #a0630003
 def merge_configs(parts: Sequence[ConcentratedSet]) -> dict:
-    "What the parts agree on; the rest part by part under `shards`, with the sum of `seconds` and the mean `discrepancy` and `nfe_per_image`."
+    """What the parts agree on; the rest part by part under `shards`.
+
+    With the sum of `seconds`, and the mean `discrepancy` and `nfe_per_image`."""
     configs = [part.config for part in parts]
-    same = {key: value for key, value in configs[0].items() if all(key in c and c[key] == value for c in configs)}
-    merged = {**same, "shards": [{key: value for key, value in c.items() if key not in same} for c in configs]}
+    same = {key: value for key, value in configs[0].items()
+            if all(key in c and c[key] == value for c in configs)}
+    shards = [{key: value for key, value in c.items() if key not in same} for c in configs]
+    merged = {**same, "shards": shards}
     if all("seconds" in c for c in configs):
         merged["seconds"] = round(sum(c["seconds"] for c in configs), 1)
     for key in ("discrepancy", "nfe_per_image"):
         if all(key in c for c in configs):
-            merged[key] = sum(c[key] * len(part) for c, part in zip(configs, parts)) / sum(map(len, parts))
+            total = sum(c[key] * len(part) for c, part in zip(configs, parts))
+            merged[key] = total / sum(map(len, parts))
     return merged
 
 # %% ../nbs/06_sets.ipynb #e254c6f7
 def class_folder(label: int, name: str, classes: int) -> str:
-    "Folder of a class: its number, zero-padded so that sorting as text keeps the order, and its name."
+    "Folder of a class: its number, zero-padded so that text sorts like numbers, and its name."
     safe = "".join(ch if ch.isalnum() or ch in "-_." else "_" for ch in name)
     safe = safe.encode()[:120].decode(errors="ignore")  # file systems take 255 bytes
     return f"{label:0{len(str(classes - 1))}d}_{safe}"
@@ -162,13 +181,14 @@ def write_images(small: ConcentratedSet, folder: Path) -> None:
     "PNG files in one folder a class, and metadata.jsonl."
     rows, seen = [], [0] * len(small.classes)
     for image, label, origin in zip(small.images, small.labels.tolist(), small.origin):
-        name = class_folder(label, small.classes[label], len(small.classes))
-        file = folder / name / f"{seen[label]:05d}.png"
+        kind = small.classes[label]
+        name = f"{class_folder(label, kind, len(small.classes))}/{seen[label]:05d}.png"
         seen[label] += 1
-        file.parent.mkdir(parents=True, exist_ok=True)
-        to_picture(image).save(file)
-        rows.append({"file_name": f"{name}/{file.name}", "label": label, "class": small.classes[label], "origin": origin})
-    (folder / "metadata.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        to_picture(image).save(folder / name)
+        rows.append({"file_name": name, "label": label, "class": kind, "origin": origin})
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
 
 # %% ../nbs/06_sets.ipynb #509b737e
 def preview(small: ConcentratedSet, *, columns: int = 10) -> Image.Image:
@@ -176,14 +196,17 @@ def preview(small: ConcentratedSet, *, columns: int = 10) -> Image.Image:
     rows = [(small.labels == c).nonzero().flatten()[:columns] for c in small.labels.unique()[:20]]
     width = max(len(row) for row in rows)
     blank = torch.full_like(small.images[:1], 255)
-    images = [torch.cat([small.images[row], blank.repeat(width - len(row), 1, 1, 1)]) for row in rows]
-    return image_grid(torch.cat(images), columns=width, scale=max(1, 64 // small.images.shape[-1]))
+    images = [torch.cat([small.images[row], blank.repeat(width - len(row), 1, 1, 1)])
+              for row in rows]
+    scale = max(1, 64 // small.images.shape[-1])
+    return image_grid(torch.cat(images), columns=width, scale=scale)
 
-
+# %% ../nbs/06_sets.ipynb #a0630005
 def dataset_card(small: ConcentratedSet, name: str) -> str:
     "README.md of a saved set: what it is, how it was made, how to load it."
-    about = {key: value for key, value in small.config.items() if isinstance(value, (str, int, float, bool))}
+    about = {k: v for k, v in small.config.items() if isinstance(v, (str, int, float, bool))}
     table = "\n".join(f"| {key} | {value} |" for key, value in about.items())
+    real = f"{100 * small.real_share:.0f} % real, the rest synthetic"
     return f"""---
 task_categories: [image-classification]
 tags: [dataset-concentration, dataset-distillation]
@@ -193,7 +216,7 @@ configs:
 ---
 # {name}
 
-{len(small)} images of {len(small.classes)} classes ({100 * small.real_share:.0f} % real, the rest synthetic), made with dsco {dsco.__version__}.
+{len(small)} images of {len(small.classes)} classes ({real}), made with dsco {__version__}.
 
 ![the first images of every class](preview.png)
 
@@ -201,8 +224,8 @@ configs:
 |---|---|
 {table}
 
-The folders are an ImageFolder tree; `metadata.jsonl` gives each file's label and origin ("synthetic", or the index of
-the real image), `config.json` everything about the run.
+The folders are an ImageFolder tree; `metadata.jsonl` gives each file's label and origin
+("synthetic", or the index of the real image), `config.json` everything about the run.
 
 ```python
 from dsco import ConcentratedSet
@@ -210,28 +233,29 @@ small = ConcentratedSet.load("{name}")
 ```
 """
 
-# %% ../nbs/06_sets.ipynb #bfe1f645
-def save_set(small: ConcentratedSet, folder: Path) -> Path:
-    """Write an ImageFolder tree of PNG files with metadata.jsonl, config.json, README.md and preview.png.
-
-    Soft labels go to soft_labels.safetensors. The folder appears complete or not at all; an existing one is replaced
-    only if it holds a set, else FileExistsError."""
-    folder = Path(folder).expanduser()
-    check_holder(folder)
-    final = folder.resolve()
-    config = {"format": 1, "classes": small.classes, "shape": list(small.images.shape[1:]), **small.config}
-    with replacing(final) as temporary:
-        write_images(small, temporary)
-        (temporary / "config.json").write_text(json.dumps(config, indent=1, ensure_ascii=False), encoding="utf-8")
-        if small.soft_labels is not None:
-            from safetensors.torch import save_file
-
-            save_file({"soft_labels": small.soft_labels.contiguous()}, temporary / "soft_labels.safetensors")
-        preview(small).save(temporary / "preview.png")
-        (temporary / "README.md").write_text(dataset_card(small, final.name), encoding="utf-8")
-    return folder
+# %% ../nbs/06_sets.ipynb #a0630006
+def holds_set(folder: Path) -> bool:
+    "Whether `folder` has the two files that every saved set has."
+    return (folder / "config.json").is_file() and (folder / "metadata.jsonl").is_file()
 
 
+def read_rows(folder: Path) -> list[dict]:
+    "The lines of metadata.jsonl."
+    text = (folder / "metadata.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.split("\n") if line]
+
+# %% ../nbs/06_sets.ipynb #a0630007
+def set_files(folder: Path) -> Callable[[str], bool]:
+    "Whether a file in `folder`, by its name in it, was put there with a saved set."
+    own = {"config.json", "metadata.jsonl", "README.md", "preview.png", "soft_labels.safetensors"}
+    if not holds_set(folder):
+        return lambda name: False
+    with suppress(ValueError, KeyError, TypeError):
+        names = (row["file_name"] for row in read_rows(folder))
+        own |= {name for name in names if re.fullmatch("[^/]+/[0-9]+[.]png", name)}
+    return own.__contains__
+
+# %% ../nbs/06_sets.ipynb #a0630008
 def check_holder(folder: Path, *, tries: int = 10) -> None:
     """Raise FileExistsError for a folder that holds something else than a set.
 
@@ -242,67 +266,81 @@ def check_holder(folder: Path, *, tries: int = 10) -> None:
         time.sleep(0.05)
     return check_place(folder, set_files(folder), "a saved set")
 
+# %% ../nbs/06_sets.ipynb #bfe1f645
+def save_set(small: ConcentratedSet, folder: Path) -> Path:
+    """Write an ImageFolder tree with metadata.jsonl, config.json, README.md and preview.png.
 
-def set_files(folder: Path) -> Callable[[str], bool]:
-    "Whether a file in `folder`, by its name in it, was put there with a saved set; none where there is no set."
-    own = {"config.json", "metadata.jsonl", "README.md", "preview.png", "soft_labels.safetensors"}
-    if not holds_set(folder):
-        return lambda name: False
-    with suppress(ValueError, KeyError, TypeError):
-        own |= {name for row in read_rows(folder) if re.fullmatch("[^/]+/[0-9]+[.]png", name := row["file_name"])}
-    return own.__contains__
-
-
-def read_rows(folder: Path) -> list[dict]:
-    "The lines of metadata.jsonl."
-    text = (folder / "metadata.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.split("\n") if line]
-
-
-def holds_set(folder: Path) -> bool:
-    "Whether `folder` has the two files that every saved set has."
-    return (folder / "config.json").is_file() and (folder / "metadata.jsonl").is_file()
-
-# %% ../nbs/06_sets.ipynb #3522486a
-def load_set(folder: Path) -> ConcentratedSet:
-    "A set written by `save_set`; raises FileNotFoundError or ValueError, naming the file, when something is missing or broken."
+    Soft labels go to soft_labels.safetensors. The folder appears complete or not at all; an
+    existing one is replaced only if it holds a set, else FileExistsError."""
     folder = Path(folder).expanduser()
-    if not holds_set(folder):
-        raise FileNotFoundError(f"folder is {str(folder)!r}, which has no config.json and metadata.jsonl: pass one written by ConcentratedSet.save.")
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        rows = read_rows(folder)
-        classes, shape = config["classes"], config["shape"]
-        labels, origin = torch.tensor([row["label"] for row in rows]), [row["origin"] for row in rows]
-        names = [row["file_name"] for row in rows]
-        files = [folder / name for name in names]
-        check_inside(folder, [*names, "config.json", "metadata.jsonl", "soft_labels.safetensors"])
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ValueError(f"config.json or metadata.jsonl of {folder} is broken ({type(error).__name__}: {error}): save the set again.") from error
-    soft = None
-    if (folder / "soft_labels.safetensors").is_file():
-        from safetensors.torch import load_file
+    check_holder(folder)
+    final = folder.resolve()
+    shape = list(small.images.shape[1:])
+    config = {"format": 1, "classes": small.classes, "shape": shape, **small.config}
+    with replacing(final) as temporary:
+        write_images(small, temporary)
+        text = json.dumps(config, indent=1, ensure_ascii=False)
+        (temporary / "config.json").write_text(text, encoding="utf-8")
+        if small.soft_labels is not None:
+            from safetensors.torch import save_file
 
-        soft = load_file(folder / "soft_labels.safetensors")["soft_labels"]
-    kept = {key: value for key, value in config.items() if key not in ("format", "classes", "shape")}
-    return ConcentratedSet(read_images(files, shape), labels, classes, origin=origin, soft_labels=soft, config=kept)
+            soft = {"soft_labels": small.soft_labels.contiguous()}
+            save_file(soft, temporary / "soft_labels.safetensors")
+        preview(small).save(temporary / "preview.png")
+        card = dataset_card(small, final.name)
+        (temporary / "README.md").write_text(card, encoding="utf-8")
+    return folder
 
-
+# %% ../nbs/06_sets.ipynb #a063000b
 def check_inside(folder: Path, names: Sequence[str]) -> None:
-    "Raise ValueError for a file that does not lie in `folder`: a set of somebody else's must not read ours."
+    "Raise ValueError for a file that does not lie in `folder`: the set must not read other files."
     home = folder.resolve()
-    for name in names:
-        path = Path(name)
-        if path.is_absolute() or ".." in path.parts or not (folder / path).resolve().is_relative_to(home):
-            raise ValueError(f"{name!r} lies outside the folder")
+    for path in map(Path, names):
+        inside = (folder / path).resolve().is_relative_to(home)
+        if path.is_absolute() or ".." in path.parts or not inside:
+            raise ValueError(f"{str(path)!r} lies outside the folder")
 
-
+# %% ../nbs/06_sets.ipynb #a063000c
 def read_images(files: Sequence[Path], shape: Sequence[int]) -> Tensor:
     "Image files of one `shape` (C, H, W) as uint8 (N, C, H, W)."
     if missing := [file for file in files if not file.is_file()]:
-        raise FileNotFoundError(f"{missing[0]} and {len(missing) - 1} other images are missing, but metadata.jsonl lists them: copy the whole folder.")
-    pictures = [open_image(file).convert("L" if shape[0] == 1 else "RGB") for file in files]
-    if odd := [file for file, picture in zip(files, pictures) if picture.size != (shape[2], shape[1])]:
-        raise ValueError(f"{odd[0]} is not {shape[2]}×{shape[1]} pixels as config.json says: copy the whole folder again.")
-    pixels = np.stack([np.asarray(picture) for picture in pictures])
-    return torch.from_numpy(pixels[:, None] if shape[0] == 1 else pixels.transpose(0, 3, 1, 2).copy())
+        raise FileNotFoundError(f"{missing[0]} and {len(missing) - 1} other images are missing, "
+                                "but metadata.jsonl lists them: copy the whole folder.")
+    c, h, w = shape
+    pictures = [open_image(file).convert("L" if c == 1 else "RGB") for file in files]
+    if odd := [file for file, picture in zip(files, pictures) if picture.size != (w, h)]:
+        raise ValueError(f"{odd[0]} is not {w}×{h} pixels as config.json says: copy the whole "
+                         "folder again.")
+    return stack_images(pictures, files, "copy the whole folder again")
+
+# %% ../nbs/06_sets.ipynb #3522486a
+def load_set(folder: Path) -> ConcentratedSet:
+    "A set written by `save_set`; what is missing or broken is named in the error."
+    folder = Path(folder).expanduser()
+    if not holds_set(folder):
+        raise FileNotFoundError(f"folder is {str(folder)!r}, which has no config.json and "
+                                "metadata.jsonl: pass one written by ConcentratedSet.save.")
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        rows = read_rows(folder)
+        classes, shape = config.pop("classes"), config.pop("shape")
+        config.pop("format", None)
+        labels = torch.tensor([row["label"] for row in rows])
+        names, origin = ([row[key] for row in rows] for key in ("file_name", "origin"))
+        extra = ["config.json", "metadata.jsonl", "soft_labels.safetensors"]
+        check_inside(folder, [*names, *extra])
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise ValueError(f"config.json or metadata.jsonl of {folder} is broken "
+                         f"({type(error).__name__}: {error}): save the set again.") from error
+    images = read_images([folder / name for name in names], shape)
+    return ConcentratedSet(images, labels, classes, origin=origin, config=config,
+                           soft_labels=read_soft_labels(folder / "soft_labels.safetensors"))
+
+
+def read_soft_labels(file: Path) -> Tensor | None:
+    "The soft labels of a saved set, if it has any."
+    if not file.is_file():
+        return None
+    from safetensors.torch import load_file
+
+    return load_file(file)["soft_labels"]

@@ -11,31 +11,34 @@ import shutil
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .core import mixed_precision, stable_seed
-from .data import Augmentation, ImageSet, to_float
+from .augment import Augmentation
+from .core import alike, find_device, mixed_precision, of_kind, one_of, stable_seed, whole
+from .data import ImageSet, to_float
 from .networks import build_network
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'Protocol', 'find_protocol', 'network_label', 'batch_order', 'rate', 'augmentation_for', 'train', 'sgd',
-           'update', 'check_loss', 'predict', 'accuracy', 'train_together', 'interval95', 'Evaluation', 'normalise',
-           'fast', 'check_evaluation', 'evaluate', 'NonInferiority', 'non_inferior', 'check_comparison']
+__all__ = ['PROTOCOLS', 'Protocol', 'find_protocol', 'batch_order', 'augmentation_for', 'train', 'predict', 'accuracy',
+           'train_together', 'interval95', 'Evaluation', 'normalise', 'evaluate', 'non_inferior']
 
 # %% ../nbs/03_evaluation.ipynb #5b39ba27
 @dataclass(frozen=True)
 class Protocol:
-    """How a network is trained on a set: SGD with momentum, the rate multiplied by `decay` at each share in `milestones`.
+    """How a network is trained on a set: SGD with momentum, the rate falling in stairs.
 
-    `epochs` passes over the set, in batches of nearly equal size of at most `batch_size`, but never more than
-    `most_steps` updates. `transforms`: augmentation families (see `dsco.data.Augmentation`); "flip" is dropped
-    for digits, where a mirror image is another symbol."""
+    The rate is multiplied by `decay` at each share in `milestones`. `epochs` passes over the set,
+    in batches of nearly equal size of at most `batch_size`, but never more than `most_steps`
+    updates. `transforms`: augmentation families (see `dsco.augment.Augmentation`); "flip" is
+    dropped for digits, where a mirror image is another symbol."""
 
     name: str
     network: str = "convnet"
@@ -62,66 +65,56 @@ class Protocol:
 PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (
     Protocol("convnet3"),
     Protocol("convnet3_plain", epochs=300, transforms=()),
-    Protocol("cpu", options=(("width", 64),), epochs=300, most_steps=200, batch_size=128, lr=0.02, milestones=(0.6, 0.85), decay=0.2),
-    Protocol("quick", options=(("width", 32),), epochs=300, most_steps=600, lr=0.03, milestones=(0.6, 0.85), decay=0.2, transforms=()),
+    Protocol("cpu", options=(("width", 64),), epochs=300, most_steps=200, batch_size=128, lr=0.02,
+             milestones=(0.6, 0.85), decay=0.2),
+    Protocol("quick", options=(("width", 32),), epochs=300, most_steps=600, lr=0.03,
+             milestones=(0.6, 0.85), decay=0.2, transforms=()),
 )}
 
-
+# %% ../nbs/03_evaluation.ipynb #a0660001
 def find_protocol(protocol: str | Protocol) -> Protocol:
     "The record for a name in `PROTOCOLS`, or the record itself."
     if isinstance(protocol, Protocol):
         return protocol
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol is {protocol!r}, but the protocols are {', '.join(PROTOCOLS)}: choose one or pass a Protocol.")
+    one_of("protocol", protocol, PROTOCOLS)
     return PROTOCOLS[protocol]
 
-
+# %% ../nbs/03_evaluation.ipynb #a0660002
 def network_label(protocol: Protocol) -> str:
     "The network and its options in one word, like convnet-width128."
     return "-".join([protocol.network, *(f"{key}{value}" for key, value in protocol.options)])
 
 # %% ../nbs/03_evaluation.ipynb #db1c56c9
 def batch_order(n: int, batch_size: int, step: int, seed: int) -> Tensor:
-    "Positions in batch `step` of an endless run of shuffled passes over `n` images; depends on its arguments alone."
+    "Positions in batch `step` of an endless run of shuffled passes over `n` images."
     batches = math.ceil(n / batch_size)
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(stable_seed(seed, "pass", step // batches)))
-    return order.tensor_split(batches)[step % batches]
+    g = torch.Generator().manual_seed(stable_seed(seed, "pass", step // batches))
+    return torch.randperm(n, generator=g).tensor_split(batches)[step % batches]
 
 # %% ../nbs/03_evaluation.ipynb #c8489901
 def rate(protocol: Protocol, step: int, steps: int) -> float:
     "Learning rate at `step` of `steps`."
-    return protocol.lr * protocol.decay ** sum(step >= share * steps for share in protocol.milestones)
+    falls = sum(step >= share * steps for share in protocol.milestones)
+    return protocol.lr * protocol.decay**falls
 
-
+# %% ../nbs/03_evaluation.ipynb #a0660005
 def augmentation_for(protocol: Protocol, digits: bool) -> Augmentation:
     "The protocol's augmentation, without mirror images for `digits`."
     return Augmentation([name for name in protocol.transforms if not (digits and name == "flip")])
 
-# %% ../nbs/03_evaluation.ipynb #636c6a25
-def train(network: nn.Module, x: Tensor, y: Tensor, *, protocol: Protocol, steps: int, seed: int = 0,
-          augment: Augmentation = Augmentation(()), after: Callable[[int], None] | None = None) -> nn.Module:
-    """Train `network` in place on normalised images `x` (N, C, H, W) and return it.
+# %% ../nbs/03_evaluation.ipynb #a0660006
+def draw_batch(x: Tensor, protocol: Protocol, step: int, seed: int,
+               augment: Augmentation) -> tuple[Tensor, Tensor]:
+    "The augmented images of batch `step`, and their positions."
+    index = batch_order(len(x), protocol.batch_size, step, seed).to(x.device)
+    g = torch.Generator().manual_seed(stable_seed(seed, "augment", step))
+    return augment(x[index], g), index
 
-    `y`: class indices int64 (N,) or soft labels float (N, classes). `after(step)` is called when a step is done.
-    Raises FloatingPointError when the loss is no longer finite."""
-    optimizer = sgd(network.parameters(), protocol)
-    network.train()
-    loss = torch.zeros(())
-    for step in range(steps):
-        index = batch_order(len(x), protocol.batch_size, step, seed).to(x.device)
-        batch = augment(x[index], torch.Generator().manual_seed(stable_seed(seed, "augment", step)))
-        with mixed_precision(x.device):
-            loss = F.cross_entropy(network(batch).float(), y[index])
-        update(optimizer, loss, rate(protocol, step, steps))
-        if after is not None:
-            after(step)
-    check_loss(loss, protocol, steps)
-    return network
-
-
-def sgd(parameters, protocol: Protocol) -> torch.optim.SGD:
+# %% ../nbs/03_evaluation.ipynb #a0660007
+def sgd(parameters: Iterable[Tensor], protocol: Protocol) -> torch.optim.SGD:
     "The optimiser of `protocol`."
-    return torch.optim.SGD(parameters, lr=protocol.lr, momentum=protocol.momentum, weight_decay=protocol.weight_decay)
+    return torch.optim.SGD(parameters, lr=protocol.lr, momentum=protocol.momentum,
+                           weight_decay=protocol.weight_decay)
 
 
 def update(optimizer: torch.optim.Optimizer, loss: Tensor, lr: float) -> None:
@@ -132,11 +125,36 @@ def update(optimizer: torch.optim.Optimizer, loss: Tensor, lr: float) -> None:
     loss.backward()
     optimizer.step()
 
-
-def check_loss(loss: Tensor, protocol: Protocol, steps: int) -> None:
-    "Raise FloatingPointError unless the last loss is finite."
+# %% ../nbs/03_evaluation.ipynb #a0660008
+def descend(optimizer: torch.optim.Optimizer, loss_at: Callable[[int], Tensor], protocol: Protocol,
+            steps: int, after: Callable[[int], object] | None) -> None:
+    "`steps` updates by `loss_at(step)`; FloatingPointError when the last loss is not finite."
+    loss = torch.zeros(())
+    for step in range(steps):
+        loss = loss_at(step)
+        update(optimizer, loss, rate(protocol, step, steps))
+        if after is not None:
+            after(step)
     if not math.isfinite(loss.item()):
-        raise FloatingPointError(f"the loss is {loss.item()} after {steps} steps at lr={protocol.lr}: lower lr.")
+        raise FloatingPointError(f"the loss is {loss.item()} after {steps} steps at "
+                                 f"lr={protocol.lr}: lower lr.")
+
+# %% ../nbs/03_evaluation.ipynb #636c6a25
+def train(network: nn.Module, x: Tensor, y: Tensor, *, protocol: Protocol, steps: int,
+          seed: int = 0, augment: Augmentation = Augmentation(()),
+          after: Callable[[int], object] | None = None) -> nn.Module:
+    """Train `network` in place on normalised images `x` (N, C, H, W) and return it.
+
+    `y`: class indices int64 (N,) or soft labels float (N, classes). `after(step)` is called when a
+    step is done. Raises FloatingPointError when the loss is no longer finite."""
+    def loss_at(step: int) -> Tensor:
+        batch, index = draw_batch(x, protocol, step, seed, augment)
+        with mixed_precision(x.device):
+            return F.cross_entropy(network(batch).float(), y[index])
+
+    network.train()
+    descend(sgd(network.parameters(), protocol), loss_at, protocol, steps, after)
+    return network
 
 # %% ../nbs/03_evaluation.ipynb #8228df98
 @torch.no_grad()
@@ -152,30 +170,29 @@ def accuracy(network: nn.Module, x: Tensor, y: Tensor) -> float:
     return 100 * (predict(network, x).argmax(1) == y).float().mean().item()
 
 # %% ../nbs/03_evaluation.ipynb #bdbd6a8c
-def train_together(networks: Sequence[nn.Module], x: Tensor, y: Tensor, *, protocol: Protocol, steps: int, seeds: Sequence[int],
-                   augment: Augmentation = Augmentation(()), after: Callable[[int], None] | None = None) -> Sequence[nn.Module]:
-    """Train `networks` of one architecture in place at the same time, each as `train` would with its own one of `seeds`.
+def train_together(networks: Sequence[nn.Module], x: Tensor, y: Tensor, *, protocol: Protocol,
+                   steps: int, seeds: Sequence[int], augment: Augmentation = Augmentation(()),
+                   after: Callable[[int], object] | None = None) -> Sequence[nn.Module]:
+    """Train `networks` of one architecture in place, each as `train` would with its one of `seeds`.
 
     The other arguments are those of `train`. Equal to training one by one up to rounding.
-    Raises ValueError for networks with buffers (batch norm), whose running averages cannot be stacked."""
-    if len(networks) != len(seeds) or any(True for network in networks for _ in network.buffers()):
-        raise ValueError(f"networks has {len(networks)} entries for {len(seeds)} seeds, or some have buffers: give one network without batch norm a seed.")
+    Raises ValueError for networks with buffers (batch norm): their averages cannot be stacked."""
+    if len(networks) != len(seeds) or any(list(network.buffers()) for network in networks):
+        raise ValueError(f"networks has {len(networks)} entries for {len(seeds)} seeds, or some "
+                         "have buffers: give one network without batch norm a seed.")
     weights, _ = torch.func.stack_module_state(list(networks))
-    shell, optimizer = copy.deepcopy(networks[0]).to("meta").train(), sgd(weights.values(), protocol)
+    shell = copy.deepcopy(networks[0]).to("meta").train()
 
     def loss_of(weights: dict[str, Tensor], batch: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(torch.func.functional_call(shell, weights, (batch,)).float(), targets)
+        scores = torch.func.functional_call(shell, weights, (batch,))
+        return F.cross_entropy(scores.float(), targets)
 
-    losses = torch.zeros(())
-    for step in range(steps):
-        index = [batch_order(len(x), protocol.batch_size, step, seed).to(x.device) for seed in seeds]
-        batches = [augment(x[i], torch.Generator().manual_seed(stable_seed(seed, "augment", step))) for i, seed in zip(index, seeds)]
+    def loss_at(step: int) -> Tensor:
+        batches, index = zip(*(draw_batch(x, protocol, step, seed, augment) for seed in seeds))
         with mixed_precision(x.device):
-            losses = torch.vmap(loss_of)(weights, torch.stack(batches), y[torch.stack(index)])
-        update(optimizer, losses.sum(), rate(protocol, step, steps))
-        if after is not None:
-            after(step)
-    check_loss(losses.sum(), protocol, steps)
+            return torch.vmap(loss_of)(weights, torch.stack(batches), y[torch.stack(index)]).sum()
+
+    descend(sgd(weights.values(), protocol), loss_at, protocol, steps, after)
     with torch.no_grad():
         for i, network in enumerate(networks):
             for name, parameter in network.named_parameters():
@@ -184,7 +201,7 @@ def train_together(networks: Sequence[nn.Module], x: Tensor, y: Tensor, *, proto
 
 # %% ../nbs/03_evaluation.ipynb #5277b12c
 def interval95(values: Sequence[float]) -> float:
-    "Half-width of the 95 % Student interval of the mean; infinite for a single value, because one run shows no spread."
+    "Half-width of the 95 % Student interval of the mean; infinite for one value: it has no spread."
     from scipy.stats import t
 
     n = len(values)
@@ -197,8 +214,8 @@ def interval95(values: Sequence[float]) -> float:
 class Evaluation:
     """Outcome of `evaluate`: last-epoch test accuracies in percent, one a seed.
 
-    `steps`: updates each network got. `matched`: what fixed them, "epochs" or "steps". `labels`: "hard" or "soft".
-    `seconds`: training time of each seed; it does not count when two outcomes are compared with ==."""
+    `steps`: updates each network got. `matched`: what fixed them, "epochs" or "steps". `labels`:
+    "hard" or "soft". `seconds`: training time of each seed; it does not count in comparisons."""
 
     accuracies: list[float]
     protocol: str
@@ -220,76 +237,100 @@ class Evaluation:
         return interval95(self.accuracies)
 
     def __repr__(self) -> str:
-        return f"{self.mean:.2f} ± {self.ci95:.2f} % ({self.protocol}, {len(self.accuracies)} seeds, {self.steps} steps, {self.labels} labels)"
+        return (f"{self.mean:.2f} ± {self.ci95:.2f} % ({self.protocol}, {len(self.accuracies)} "
+                f"seeds, {self.steps} steps, {self.labels} labels)")
 
-# %% ../nbs/03_evaluation.ipynb #5ff3bb9c
+# %% ../nbs/03_evaluation.ipynb #a0660009
 def normalise(images: Tensor, statistics: tuple[Tensor, Tensor]) -> Tensor:
-    "uint8 images to float32 with zero mean and unit deviation in each channel, by `statistics` of pixels in [-1, 1]."
+    "uint8 images to float32, each channel with mean 0 and deviation 1 by `statistics` in [-1, 1]."
     mean, std = (s.to(images.device)[:, None, None] for s in statistics)
     return (to_float(images) - mean) / std
 
-
+# %% ../nbs/03_evaluation.ipynb #5ff3bb9c
 def fast(network: nn.Module, pixels: int) -> nn.Module:
-    """`network`, compiled where that pays: on a CPU with a C++ compiler, when `pixels` to train on are many.
+    """`network`, compiled where that pays: on a CPU with a C++ compiler, for many `pixels`.
 
-    Compiling takes some 20 seconds a batch shape, once a process, and gains up to 70 % in speed (measured below);
-    results agree to rounding."""
-    pays = next(network.parameters()).device.type == "cpu" and pixels > 20_000_000 and shutil.which("g++")
-    return torch.compile(network, dynamic=False) if pays else network
+    Compiling takes some 20 seconds a batch shape, once a process, and gains up to 70 % in speed
+    (measured below); results agree to rounding."""
+    on_cpu = next(network.parameters()).device.type == "cpu"
+    if not on_cpu or pixels <= 20_000_000 or not shutil.which("g++"):
+        return network
+    return cast(nn.Module, torch.compile(network, dynamic=False))
+
+# %% ../nbs/03_evaluation.ipynb #a066000c
+def train_seeds(seeds: list[int], x: Tensor, y: Tensor, *, protocol: Protocol, steps: int,
+                shape: tuple[int, int, int], classes: int, together: bool,
+                augment: Augmentation, after: Callable[[int], object]) -> Sequence[nn.Module]:
+    "Fresh networks for these seeds, trained at once or (a single seed, not `together`) by `train`."
+    options: dict[str, Any] = dict(protocol.options)
+    networks = [build_network(protocol.network, shape, classes, seed=stable_seed(seed, "init"),
+                              **options).to(x.device) for seed in seeds]
+    if together:
+        return train_together(networks, x, y, protocol=protocol, steps=steps, seeds=seeds,
+                              augment=augment, after=after)
+    (network,) = networks
+    train(fast(network, steps * x[: protocol.batch_size].numel()), x, y, protocol=protocol,
+          steps=steps, seed=seeds[0], augment=augment, after=after)
+    return networks
 
 # %% ../nbs/03_evaluation.ipynb #5c55f2e7
-def check_evaluation(small, test: ImageSet, seeds: list[int], steps: int | None) -> None:
+def check_evaluation(small: Any, test: ImageSet, seeds: list[int], steps: int | None) -> None:
     "Raise TypeError or ValueError unless `small` can be trained on and compared on `test`."
-    if not isinstance(test, ImageSet):
-        raise TypeError(f"test is a {type(test).__name__}, but it must be an ImageSet: pass load_data(...).test, for example.")
-    if tuple(small.images.shape[1:]) != test.shape:
-        raise ValueError(f"small has images of {tuple(small.images.shape[1:])}, but test has {test.shape}: resize one of them.")
-    if list(small.classes) != list(test.classes):
-        raise ValueError(f"small has classes {list(small.classes)}, but test has {list(test.classes)}: the lists must be equal, order included.")
+    of_kind("test", test, ImageSet, "pass load_data(...).test, for example")
+    alike("small", small.images.shape[1:], small.classes, "test", test)
     if not seeds or len(set(seeds)) != len(seeds):
-        raise ValueError(f"seeds is {seeds}, but it must be a positive number or a list of different seeds.")
-    if steps is not None and steps < 1:
-        raise ValueError(f"steps is {steps}, but at least 1 update is needed: leave it out to follow the protocol's epochs.")
+        raise ValueError(f"seeds is {seeds}, but it must be a positive number or a list of "
+                         "different seeds: change it.")
+    if steps is not None:
+        whole("steps", steps)
 
 # %% ../nbs/03_evaluation.ipynb #072559a2
-def evaluate(small, test: ImageSet, *, protocol: str | Protocol = "convnet3", seeds: int | Sequence[int] = 5,
-             steps: int | None = None, digits: bool | None = None, together: bool = False, device: str | torch.device | None = None, progress: bool = True) -> Evaluation:
+def evaluate(small: Any, test: ImageSet, *, protocol: str | Protocol = "convnet3",
+             seeds: int | Sequence[int] = 5, steps: int | None = None, digits: bool | None = None,
+             together: bool = False, device: str | torch.device | None = None,
+             progress: bool = True) -> Evaluation:
     """Train networks from scratch on `small`, one a seed, and test each after its last update.
 
-    `small`: an ImageSet or ConcentratedSet (soft labels are used when it has them). `seeds`: how many (0, 1, …)
-    or which. `steps`: fix the number of updates instead of the protocol's epochs. `digits`: leave mirror images
-    out of the augmentation (None: when the classes are called 0 to 9). `together`: train all seeds at once.
-    Warns for a set that was made for a learned schedule. Raises ValueError when shapes or classes differ."""
+    `small`: an ImageSet or ConcentratedSet (soft labels are used when it has them). `seeds`: how
+    many (0, 1, …) or which. `steps`: fix the number of updates instead of the protocol's epochs.
+    `digits`: leave mirror images out of the augmentation (None: when the classes are called 0 to
+    9). `together`: train all seeds at once. Warns for a set that was made for a learned schedule.
+    Raises ValueError when shapes or classes differ."""
     chosen = find_protocol(protocol)
     seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     check_evaluation(small, test, seeds, steps)
     if "schedule" in getattr(small, "config", {}):
-        warnings.warn("small was made for a schedule of its own, but evaluate trains by its protocol: use evaluate_with_schedule, or expect a lower accuracy.", stacklevel=2)
-    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    digits = list(test.classes) == [str(c) for c in range(10)] if digits is None else digits
-    soft = getattr(small, "soft_labels", None)
-    x, x_test = (normalise(part.images.to(device), test.statistics) for part in (small, test))
-    y, y_test = (small.labels if soft is None else soft).to(device), test.labels.to(device)
+        warnings.warn("small was made for a schedule of its own, but evaluate trains by its "
+                      "protocol: use evaluate_with_schedule, or expect a lower accuracy.",
+                      stacklevel=2)
+    where, soft = find_device(device), getattr(small, "soft_labels", None)
+    x, x_test = (normalise(part.images.to(where), test.statistics) for part in (small, test))
+    y, y_test = (small.labels if soft is None else soft).to(where), test.labels.to(where)
     matched, steps = ("epochs", chosen.steps(len(x))) if steps is None else ("steps", steps)
-    accuracies, seconds = [], []
-    with tqdm(total=steps * len(seeds), desc=f"evaluate {chosen.name}", unit="step", disable=not progress, leave=False) as bar:
-        for group in [seeds] if together else [[seed] for seed in seeds]:
+    if digits is None:
+        digits = test.classes == [str(c) for c in range(10)]
+    groups = [seeds] if together else [[seed] for seed in seeds]
+    size, accuracies, seconds = len(groups[0]), [], []
+    with tqdm(total=steps * len(seeds), desc=f"evaluate {chosen.name}", unit="step",
+              disable=not progress, leave=False) as bar:
+        for group in groups:
             started = time.perf_counter()
-            networks = [build_network(chosen.network, test.shape, len(test.classes), seed=stable_seed(seed, "init"), **dict(chosen.options)).to(device) for seed in group]
-            work = dict(protocol=chosen, steps=steps, augment=augmentation_for(chosen, digits), after=lambda step: bar.update(len(group)))
-            if together:
-                train_together(networks, x, y, seeds=group, **work)
-            else:
-                train(fast(networks[0], steps * x[: chosen.batch_size].numel()), x, y, seed=group[0], **work)
-            seconds += [(time.perf_counter() - started) / len(group)] * len(group)
+            networks = train_seeds(
+                group, x, y, protocol=chosen, steps=steps, shape=test.shape,
+                classes=len(test.classes), together=together,
+                augment=augmentation_for(chosen, digits), after=lambda step: bar.update(size))
+            seconds += [(time.perf_counter() - started) / size] * size
             accuracies += [accuracy(network, x_test, y_test) for network in networks]
             bar.set_postfix(accuracy=f"{statistics.fmean(accuracies):.1f}")
-    return Evaluation(accuracies, chosen.name, network_label(chosen), steps, matched, "hard" if soft is None else "soft", seeds, seconds)
+    return Evaluation(accuracies, chosen.name, network_label(chosen), steps, matched,
+                      "hard" if soft is None else "soft", seeds, seconds)
 
-# %% ../nbs/03_evaluation.ipynb #e7835f57
+# %% ../nbs/03_evaluation.ipynb #a066000d
 @dataclass(frozen=True)
 class NonInferiority:
-    """Outcome of `non_inferior`: `difference` of the means in points, `bound` (the lower end of its one-sided interval at level 1 − `level`), `p_value`."""
+    """Outcome of `non_inferior`: `difference` of the means in points, with its `p_value`.
+
+    `bound`: the lower end of its one-sided interval at level 1 − `level`."""
 
     difference: float
     bound: float
@@ -304,35 +345,44 @@ class NonInferiority:
 
     def __repr__(self) -> str:
         words = "non-inferior" if self.verdict else "not shown to be non-inferior"
-        return f"{self.difference:+.2f} points, at worst {self.bound:+.2f} ({1 - self.level:.0%}): {words} within {self.margin:g} (p = {self.p_value:.2g})"
+        return (f"{self.difference:+.2f} points, at worst {self.bound:+.2f} "
+                f"({1 - self.level:.0%}): {words} within {self.margin:g} (p = {self.p_value:.2g})")
 
+# %% ../nbs/03_evaluation.ipynb #a066000e
+def accuracies_of(result: Evaluation | Sequence[float],
+                  reference: Evaluation | Sequence[float]) -> list[list[float]]:
+    "The accuracies of both sides; raises ValueError unless they can be compared."
+    sides = (result, reference)
+    made = [f"{side.protocol} {side.network} matched by {side.matched}" for side in sides
+            if isinstance(side, Evaluation)]
+    if len(set(made)) > 1:
+        raise ValueError(f"result and reference were made with {' and '.join(made)}: use one "
+                         "protocol, network and matching for both.")
+    found = [list(side.accuracies if isinstance(side, Evaluation) else side) for side in sides]
+    if min(map(len, found)) < 2:
+        raise ValueError(f"result has {len(found[0])} accuracies and reference {len(found[1])}, "
+                         "but each needs at least 2: run more seeds.")
+    return found
 
-def non_inferior(result: Evaluation | Sequence[float], reference: Evaluation | Sequence[float], *, margin: float, level: float = 0.05) -> NonInferiority:
+# %% ../nbs/03_evaluation.ipynb #e7835f57
+def non_inferior(result: Evaluation | Sequence[float], reference: Evaluation | Sequence[float], *,
+                 margin: float, level: float = 0.05) -> NonInferiority:
     """Is `result` at most `margin` points worse than `reference`? One-sided Welch test at `level`.
 
-    Both are outcomes of `evaluate` or lists of accuracies in percent, at least two each.
-    Raises ValueError for outcomes of different protocols, for single values and for a margin that is not positive."""
-    from scipy.stats import t
+    Both are outcomes of `evaluate` or lists of accuracies in percent, at least two each. Raises
+    ValueError for outcomes of different protocols and for a margin that is not positive."""
+    from scipy.stats import ttest_ind
 
-    a, b = check_comparison(result, reference, margin, level)
-    difference = statistics.fmean(a) - statistics.fmean(b)
-    parts = [statistics.variance(values) / len(values) for values in (a, b)]
-    error = math.sqrt(sum(parts))
-    if error == 0:
-        return NonInferiority(difference, difference, float(difference <= -margin), margin, level)
-    freedom = sum(parts) ** 2 / sum(part**2 / (len(values) - 1) for part, values in zip(parts, (a, b)))
-    bound = difference - float(t.ppf(1 - level, freedom)) * error
-    return NonInferiority(difference, bound, float(t.sf((difference + margin) / error, freedom)), margin, level)
-
-
-def check_comparison(result, reference, margin: float, level: float) -> list[list[float]]:
-    "The accuracies of both sides; raise ValueError unless they can be compared."
-    protocols = [(side.protocol, side.network, f"matched by {side.matched}") for side in (result, reference) if isinstance(side, Evaluation)]
-    if len(set(protocols)) > 1:
-        raise ValueError(f"result and reference were made with {' and '.join(' '.join(p) for p in protocols)}: use one protocol, network and matching for both.")
-    sides = [list(side.accuracies if isinstance(side, Evaluation) else side) for side in (result, reference)]
-    if min(map(len, sides)) < 2:
-        raise ValueError(f"result has {len(sides[0])} accuracies and reference {len(sides[1])}, but each needs at least 2: run more seeds.")
     if not margin > 0 or not 0 < level < 0.5:
-        raise ValueError(f"margin is {margin} and level is {level}, but margin must be positive (in points) and level between 0 and 0.5.")
-    return sides
+        raise ValueError(f"margin is {margin} and level is {level}, but margin must be positive "
+                         "(in points) and level between 0 and 0.5: change them.")
+    a, b = accuracies_of(result, reference)
+    difference = statistics.fmean(a) - statistics.fmean(b)
+    if len(set(a)) == len(set(b)) == 1:
+        return NonInferiority(difference, difference, float(difference <= -margin), margin, level)
+    welch = cast(Any, partial(ttest_ind, equal_var=False, alternative="greater"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # for a side without spread
+        bound = welch(a, b).confidence_interval(1 - level).low
+        p_value = welch([value + margin for value in a], b).pvalue
+    return NonInferiority(difference, float(bound), float(p_value), margin, level)

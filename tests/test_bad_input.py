@@ -11,7 +11,7 @@ from dsco import Auto, ConcentratedSet, ImageSet, Prior, Recipe, concentrate, ev
 from dsco.attack import Malicious, attack_signs, class_accuracies, neighbour_distance
 from dsco.choices import Known, Noise, Outer, Pixels, Pool, Schedule, Window
 from dsco.core import check_writable
-from dsco.data import Augmentation
+from dsco.augment import Augmentation
 from dsco.discrepancy import energy_distance, mmd
 from dsco.distillation import distill
 from dsco.doping import choose_share, predicted_share, real_counts

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dsco import ConcentratedSet, ImageSet
+from dsco.augment import TRANSFORMS, Augmentation
 from dsco.core import shuffled, stable_seed
-from dsco.data import TRANSFORMS, Augmentation, to_float, to_uint8
+from dsco.data import to_float, to_uint8
 from dsco.discrepancy import energy_distance, mmd, sliced_wasserstein, transport_cost
 from dsco.doping import choose_share, real_counts
 from dsco.features import pixel_features
