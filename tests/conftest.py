@@ -1,4 +1,5 @@
 "What several test files share: an own cache, the data, and one tiny prior."
+
 import atexit
 import os
 import shutil
@@ -36,7 +37,9 @@ def prior(few):
     "A prior that has seen the digits for a moment: enough to be deterministic, which is all these tests ask of it."
     from dsco import Prior
 
-    return Prior.fit(few, architecture="dit", steps=40, width=32, depth=1, lr=2e-3, seed=0, progress=False)
+    return Prior.fit(
+        few, architecture="dit", steps=40, width=32, depth=1, lr=2e-3, seed=0, progress=False
+    )
 
 
 @pytest.fixture(scope="session")
@@ -50,4 +53,7 @@ def feature_maps(few):
     "Two cheap feature maps."
     from dsco.features import pixel_features, random_features
 
-    return [pixel_features(), *random_features(few.shape, 10, statistics=few.statistics, count=1, width=8)]
+    return [
+        pixel_features(),
+        *random_features(few.shape, 10, statistics=few.statistics, count=1, width=8),
+    ]

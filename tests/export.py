@@ -2,6 +2,7 @@
 
 nbdev's own command wants a notebook for every module; here a notebook may export several, by
 `#| export name`, and a module may have pieces in several notebooks, in their order."""
+
 import sys
 from pathlib import Path
 

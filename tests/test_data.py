@@ -60,21 +60,24 @@ SIZES = [(Image.new("L", (2, side)), 0) for side in (2, 3)]
 GREY = Image.new("L", (2, 2))
 
 
-@pytest.mark.parametrize(("dataset", "kind", "words"), [
-    (Stream(), TypeError, ["dataset is a Stream", "map-style"]),
-    ([], TypeError, ["dataset is a list", "at least 1"]),
-    ([GREY], TypeError, ["dataset[0] is a Image", "pair"]),
-    ([(GREY, 0, 1)], TypeError, ["dataset[0] is a tuple", "pair"]),
-    ([("cat.png", 0)], TypeError, ["dataset[0][0] is a str", "transform"]),
-    ([(GREY, 0), (GREY, 0.5)], ValueError, ["dataset[1][1] is 0.5", "whole number"]),
-    ([(GREY, -1)], ValueError, ["dataset[0][1] is -1"]),
-    ([(torch.zeros(2, 2), 0)], ValueError, ["dataset[0][0]", "(2, 2)", "(C, H, W)"]),
-    ([(torch.zeros(1, 2, 2).long(), 0)], ValueError, ["dataset[0][0]", "torch.int64"]),
-    ([(torch.full((1, 2, 2), 1.5), 0)], ValueError, ["floats from 1.5 to 1.5", "Normalize"]),
-    ([(torch.full((1, 2, 2), torch.nan), 0)], ValueError, ["floats from nan", "[0, 1]"]),
-    ([(Image.new("I;16", (2, 2)), 0)], ValueError, ["dataset[0][0]", "8 bits"]),
-    (SIZES, ValueError, ["2 sizes", "dataset[1][0] is (2, 3)", "transform"]),
-])
+@pytest.mark.parametrize(
+    ("dataset", "kind", "words"),
+    [
+        (Stream(), TypeError, ["dataset is a Stream", "map-style"]),
+        ([], TypeError, ["dataset is a list", "at least 1"]),
+        ([GREY], TypeError, ["dataset[0] is a Image", "pair"]),
+        ([(GREY, 0, 1)], TypeError, ["dataset[0] is a tuple", "pair"]),
+        ([("cat.png", 0)], TypeError, ["dataset[0][0] is a str", "transform"]),
+        ([(GREY, 0), (GREY, 0.5)], ValueError, ["dataset[1][1] is 0.5", "whole number"]),
+        ([(GREY, -1)], ValueError, ["dataset[0][1] is -1"]),
+        ([(torch.zeros(2, 2), 0)], ValueError, ["dataset[0][0]", "(2, 2)", "(C, H, W)"]),
+        ([(torch.zeros(1, 2, 2).long(), 0)], ValueError, ["dataset[0][0]", "torch.int64"]),
+        ([(torch.full((1, 2, 2), 1.5), 0)], ValueError, ["floats from 1.5 to 1.5", "Normalize"]),
+        ([(torch.full((1, 2, 2), torch.nan), 0)], ValueError, ["floats from nan", "[0, 1]"]),
+        ([(Image.new("I;16", (2, 2)), 0)], ValueError, ["dataset[0][0]", "8 bits"]),
+        (SIZES, ValueError, ["2 sizes", "dataset[1][0] is (2, 3)", "transform"]),
+    ],
+)
 def test_what_is_no_image_or_label_is_named(dataset, kind, words):
     with pytest.raises(kind) as caught:
         ImageSet.from_dataset(dataset)

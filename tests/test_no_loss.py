@@ -1,4 +1,5 @@
 "Finished work is never lost, and nobody else's files are read or deleted."
+
 import json
 import os
 import signal
@@ -35,7 +36,9 @@ def cache(tmp_path, monkeypatch):
 
 def python(code: str, *words: object, **options) -> subprocess.CompletedProcess:
     "A process of its own that runs `code`."
-    return subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, cwd=ROOT, **options)
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)], capture_output=True, cwd=ROOT, **options
+    )
 
 
 def command(*words: object, **options) -> subprocess.CompletedProcess:
@@ -45,9 +48,13 @@ def command(*words: object, **options) -> subprocess.CompletedProcess:
 
 # A place to save in is tried before the work.
 
+
 def test_a_name_without_room_is_refused_before_the_work(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(Prior, "fit", lambda *_, **__: pytest.fail("work was begun"))
-    assert main(f"concentrate --data digits --ipc 1 --steps 2 --out {tmp_path / ('x' * BIG)}".split()) == 2
+    assert (
+        main(f"concentrate --data digits --ipc 1 --steps 2 --out {tmp_path / ('x' * BIG)}".split())
+        == 2
+    )
     assert "cannot be written" in capsys.readouterr().err
 
 
@@ -73,7 +80,9 @@ def test_a_folder_that_cannot_be_renamed_is_filled(fixed, small, tmp_path, monke
     small.save("." if fixed == "here" else out)
     small.prefix(1).save(out)
     assert out.stat().st_ino == kept and len(ConcentratedSet.load(out)) == 10
-    assert [path.name for path in tmp_path.iterdir()] == ["out"] and not list(out.glob("*.tmp")) + list(out.glob("*.old"))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] and not list(
+        out.glob("*.tmp")
+    ) + list(out.glob("*.old"))
 
 
 def test_class_names_that_no_file_takes(few, tmp_path):
@@ -87,13 +96,17 @@ def test_class_names_that_no_file_takes(few, tmp_path):
             Image.fromarray(few.images[number, 0].numpy()).save(folder / name / f"{number}.png")
     images = load_data(folder).train
     index = torch.arange(len(images))
-    loaded = ConcentratedSet.load(ConcentratedSet.from_selection(images, index, method="x").save(tmp_path / "set"))
+    loaded = ConcentratedSet.load(
+        ConcentratedSet.from_selection(images, index, method="x").save(tmp_path / "set")
+    )
     assert loaded.classes == images.classes == ["b", "caf?", "long " * 40]
     longest = ConcentratedSet(few.images[:1], torch.tensor([0]), ["é" * 300])
     assert ConcentratedSet.load(longest.save(tmp_path / "long")).classes == ["é" * 300]
 
 
-def test_a_set_that_cannot_be_saved_after_all_is_saved_elsewhere(small, tmp_path, capsys, monkeypatch):
+def test_a_set_that_cannot_be_saved_after_all_is_saved_elsewhere(
+    small, tmp_path, capsys, monkeypatch
+):
     from dsco.cli import save_and_say
 
     monkeypatch.chdir(tmp_path)
@@ -101,7 +114,11 @@ def test_a_set_that_cannot_be_saved_after_all_is_saved_elsewhere(small, tmp_path
     words = type("Words", (), {"out": str(tmp_path / "taken"), "data": None})
     with pytest.warns(UserWarning, match="could not be written"):
         save_and_say(small, words)
-    [place] = [line[len("saved in "):] for line in capsys.readouterr().out.splitlines() if line.startswith("saved in ")]
+    [place] = [
+        line[len("saved in ") :]
+        for line in capsys.readouterr().out.splitlines()
+        if line.startswith("saved in ")
+    ]
     assert len(ConcentratedSet.load(place)) == 20 and (tmp_path / "taken").read_text() == "mine"
 
 
@@ -117,25 +134,64 @@ def test_a_prior_that_the_cache_cannot_take_is_still_returned(few, cache, monkey
 
 # What is printed.
 
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
 def test_a_console_that_lacks_letters(encoding, small, tmp_path):
     small.save(tmp_path / "set")
-    done = command("evaluate", tmp_path / "set", "--data", "digits", "--steps", 1, "--seeds", 2,
-                   env=os.environ | {"PYTHONIOENCODING": encoding})
-    assert done.returncode == 0 and b"tested on digits" in done.stdout and b"error" not in done.stderr
+    done = command(
+        "evaluate",
+        tmp_path / "set",
+        "--data",
+        "digits",
+        "--steps",
+        1,
+        "--seeds",
+        2,
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+    )
+    assert (
+        done.returncode == 0 and b"tested on digits" in done.stdout and b"error" not in done.stderr
+    )
 
 
 def test_nobody_reads_what_is_printed(small, tmp_path):
     small.save(tmp_path / "set")
     reader, writer = os.pipe()
     os.close(reader)
-    process = subprocess.run([sys.executable, "-c", "import sys; from dsco.cli import main; sys.exit(main())", "evaluate", str(tmp_path / "set"),
-                              "--data", "digits", "--steps", "1", "--seeds", "1"], stdout=writer, stderr=subprocess.PIPE, cwd=ROOT)
+    process = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from dsco.cli import main; sys.exit(main())",
+            "evaluate",
+            str(tmp_path / "set"),
+            "--data",
+            "digits",
+            "--steps",
+            "1",
+            "--seeds",
+            "1",
+        ],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    )
     os.close(writer)
     assert process.returncode == 0 and b"rror" not in process.stderr
 
 
-@pytest.mark.parametrize("error", [MemoryError(), KeyError("x"), RuntimeError("one\ntwo"), RecursionError("deep"), EOFError(), AttributeError("a")], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        KeyError("x"),
+        RuntimeError("one\ntwo"),
+        RecursionError("deep"),
+        EOFError(),
+        AttributeError("a"),
+    ],
+    ids=repr,
+)
 def test_any_error_is_one_line(error, capsys, monkeypatch):
     def fail(words):
         raise error
@@ -144,7 +200,9 @@ def test_any_error_is_one_line(error, capsys, monkeypatch):
     monkeypatch.delenv("DSCO_DEBUG", raising=False)
     assert main(["reproduce", "quick"]) == 1
     said = capsys.readouterr().err
-    assert said.count("\n") == 1 and said.startswith("dsco: error: ") and type(error).__name__ in said
+    assert (
+        said.count("\n") == 1 and said.startswith("dsco: error: ") and type(error).__name__ in said
+    )
     monkeypatch.setenv("DSCO_DEBUG", "1")
     assert main(["reproduce", "quick"]) == 1 and "Traceback" in capsys.readouterr().err
 
@@ -184,21 +242,37 @@ def test_a_kill_while_a_set_is_replaced_destroys_nothing(calls, small, tmp_path)
     small.save(tmp_path / "set")
     killed = python(KILLED, tmp_path / "set", calls)
     assert killed.returncode == -signal.SIGKILL
-    assert any(is_whole(path) for path in tmp_path.iterdir() if path.name == "set" or path.name.endswith(".old"))
+    assert any(
+        is_whole(path)
+        for path in tmp_path.iterdir()
+        if path.name == "set" or path.name.endswith(".old")
+    )
     small.save(tmp_path / "set")
-    assert len(ConcentratedSet.load(tmp_path / "set")) == 20 and [path.name for path in tmp_path.iterdir()] == ["set"]
+    assert len(ConcentratedSet.load(tmp_path / "set")) == 20 and [
+        path.name for path in tmp_path.iterdir()
+    ] == ["set"]
 
 
 def test_two_processes_save_to_one_folder(small, tmp_path):
     small.save(tmp_path / "set")
-    code = ("import sys; from dsco import ConcentratedSet; small = ConcentratedSet.load(sys.argv[1])\n"
-            "for _ in range(60): small.save(sys.argv[2])")
-    workers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "set"), str(tmp_path / "out")], cwd=ROOT) for _ in range(2)]
+    code = (
+        "import sys; from dsco import ConcentratedSet; small = ConcentratedSet.load(sys.argv[1])\n"
+        "for _ in range(60): small.save(sys.argv[2])"
+    )
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path / "set"), str(tmp_path / "out")], cwd=ROOT
+        )
+        for _ in range(2)
+    ]
     assert [worker.wait() for worker in workers] == [0, 0]
-    assert len(ConcentratedSet.load(tmp_path / "out")) == 20 and sorted(path.name for path in tmp_path.iterdir()) == ["out", "set"]
+    assert len(ConcentratedSet.load(tmp_path / "out")) == 20 and sorted(
+        path.name for path in tmp_path.iterdir()
+    ) == ["out", "set"]
 
 
 # What is not ours.
+
 
 def test_a_prior_does_not_replace_what_is_not_its_own(prior, tmp_path):
     (tmp_path / "model/vae").mkdir(parents=True)
@@ -256,21 +330,37 @@ def test_a_set_reads_its_own_files_only(way, small, tmp_path):
 
 # A damaged cache.
 
+
 def damage(file: Path, how: str) -> None:
     whole = file.read_bytes()
-    file.write_bytes({"empty": b"", "cut": whole[: len(whole) // 2], "zeros": bytes(len(whole)), "text": b"no state"}[how])
+    file.write_bytes(
+        {
+            "empty": b"",
+            "cut": whole[: len(whole) // 2],
+            "zeros": bytes(len(whole)),
+            "text": b"no state",
+        }[how]
+    )
 
 
 @pytest.mark.parametrize("how", ["empty", "cut", "zeros", "text", "layout"])
 def test_a_damaged_search_begins_anew(how, prior, few, feature_maps, cache):
-    make = lambda: concentrate(prior, ipc=1, data=few, feature_maps=feature_maps, file="auto", **FAST)
+    make = lambda: concentrate(
+        prior, ipc=1, data=few, feature_maps=feature_maps, file="auto", **FAST
+    )
     first = make()
     [file] = cache.rglob("*.pt")
     torch.save({"z": 1}, file) if how == "layout" else damage(file, how)
     with pytest.warns(UserWarning, match="damaged"):
         again = make()
-    assert torch.equal(first.images, again.images) and first.config["history"] == again.config["history"]
-    assert sorted(path.name for path in file.parent.iterdir()) == [file.name, f"{file.name}.damaged"]
+    assert (
+        torch.equal(first.images, again.images)
+        and first.config["history"] == again.config["history"]
+    )
+    assert sorted(path.name for path in file.parent.iterdir()) == [
+        file.name,
+        f"{file.name}.damaged",
+    ]
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         make()
@@ -297,7 +387,13 @@ def test_a_damaged_prior_in_the_cache_is_fitted_anew(how, few, cache):
     elif how == "no scheduler":
         (folder / "scheduler/scheduler_config.json").unlink()
     else:
-        about.write_text(json.dumps({k: v for k, v in text.items() if k != "fold"} if how == "no fold" else text | {"classes": list("abcdefghij")}))
+        about.write_text(
+            json.dumps(
+                {k: v for k, v in text.items() if k != "fold"}
+                if how == "no fold"
+                else text | {"classes": list("abcdefghij")}
+            )
+        )
     with pytest.warns(UserWarning, match="damaged"):
         assert same_weights(first, fit(few))
     assert same_weights(first, fit(few))
@@ -347,7 +443,9 @@ Prior.fit(load_data("digits").train, steps=100_000, width=32, depth=1, progress=
 @pytest.mark.skipif(os.name == "nt", reason="signals of other processes are POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_keeps_what_is_done(number, cache):
-    process = subprocess.Popen([sys.executable, "-c", LONG], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-c", LONG], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     assert [process.stdout.readline() for _ in range(3)][-1]
     process.send_signal(number)
     process.communicate(timeout=30)

@@ -1,4 +1,5 @@
 "The repository is in step with its notebooks."
+
 import ast
 import json
 import subprocess
@@ -18,7 +19,10 @@ def name(path: Path) -> str:
 
 
 def cells_of(path: Path) -> list[dict]:
-    return [{**cell, "source": "".join(cell["source"])} for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
+    return [
+        {**cell, "source": "".join(cell["source"])}
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +46,18 @@ def test_every_module_comes_from_a_notebook(exported):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "dsco").glob("[!_]*.py")), ids=name)
 def test_module_is_what_its_notebook_exports(path, exported):
-    assert path.read_text(encoding="utf-8") == (exported / path.name).read_text(encoding="utf-8"), "run make export"
+    assert path.read_text(encoding="utf-8") == (exported / path.name).read_text(encoding="utf-8"), (
+        "run make export"
+    )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_notebook_is_clean(path):
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    assert notebook["metadata"].keys() <= {"kernelspec"} and notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert (
+        notebook["metadata"].keys() <= {"kernelspec"}
+        and notebook["metadata"]["kernelspec"]["name"] == "python3"
+    )
     ids = [cell["id"] for cell in notebook["cells"]]
     assert len(set(ids)) == len(ids)
     for cell in notebook["cells"]:
@@ -87,19 +96,33 @@ def test_cells_are_plain_python(path):
     for cell in cells_of(path):
         if cell["cell_type"] == "code":
             ast.parse(cell["source"])
-            directives = [number for number, line in enumerate(cell["source"].splitlines()) if line.startswith("#|")]
+            directives = [
+                number
+                for number, line in enumerate(cell["source"].splitlines())
+                if line.startswith("#|")
+            ]
             assert directives == list(range(len(directives))) and "#| eval" not in cell["source"]
 
 
 def test_readme_is_the_rendered_index():
     from dsco.runs import render_readme
 
-    assert (ROOT / "README.md").read_text(encoding="utf-8") == render_readme(root=ROOT), "run make export"
+    assert (ROOT / "README.md").read_text(encoding="utf-8") == render_readme(root=ROOT), (
+        "run make export"
+    )
 
 
 def seconds_to_import(module: str) -> float:
     code = f"import time; start = time.perf_counter(); import {module}; print(time.perf_counter() - start)"
-    return float(subprocess.run([sys.executable, "-c", f"import torch; {code}"], capture_output=True, text=True, check=True, cwd=ROOT).stdout)
+    return float(
+        subprocess.run(
+            [sys.executable, "-c", f"import torch; {code}"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=ROOT,
+        ).stdout
+    )
 
 
 def test_import_is_fast():

@@ -171,11 +171,16 @@ def test_three_gradients_through_training_agree(rule, soft, seed, networks, orde
     theta = normal(networks, flatten_weights(net.module).numel(), seed=seed) / 2
     x = [normal(2, 1, 2, 2, seed=seed + b) for b in range(3)]
     y = [normal(2, 2, seed=seed + b).softmax(1) if soft else torch.tensor([0, 1]) for b in range(3)]
-    rates = 0.05 + 0.1 * torch.rand(len(order), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    rates = 0.05 + 0.1 * torch.rand(
+        len(order), generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
     training = InnerTraining(x, y, rates, order, rule, first)
     state = tuple(normal(*theta.shape, seed=seed + 9).square() for _ in range(RULES[rule][1]))
     goal = normal(*theta.shape, seed=seed + 5)
-    found = {name: gradient(net, training, theta, state, lambda t: (t - goal).square().sum()) for name, gradient in GRADIENTS.items()}
+    found = {
+        name: gradient(net, training, theta, state, lambda t: (t - goal).square().sum())
+        for name, gradient in GRADIENTS.items()
+    }
     loss, leaves = found["unroll"]
     assert sum(leaf.abs().sum() for leaf in leaves) > 0
     for other_loss, others in found.values():

@@ -1,4 +1,5 @@
 "Profiles: what is run, what is skipped, what a kill leaves, and which results still stand."
+
 import json
 import shutil
 import subprocess
@@ -18,20 +19,33 @@ PROFILE = """
 - {name: first, notebook: nbs/first.ipynb, parameters: {rows: 4}, replay: {rows: 2}}
 - {name: second, notebook: nbs/second.ipynb, needs: [first]}
 """
-FIRST = ["import random, time\nfrom dsco.records import metric, record, save_figure", "rows = 2\npause = 0.0",
-         "import matplotlib.pyplot as plt\nfig, ax = plt.subplots(figsize=(2, 1))\nax.plot([0, 1])\nsave_figure(fig, 'line')",
-         "die = random.Random(0)\nfor i in range(rows):\n    record(dataset='digits', method='random', ipc=1, seed=i, accuracy=100 * die.random())\n    time.sleep(pause)",
-         "import os\nmetric(rows=rows)\nprint(os.getcwd())"]
+FIRST = [
+    "import random, time\nfrom dsco.records import metric, record, save_figure",
+    "rows = 2\npause = 0.0",
+    "import matplotlib.pyplot as plt\nfig, ax = plt.subplots(figsize=(2, 1))\nax.plot([0, 1])\nsave_figure(fig, 'line')",
+    "die = random.Random(0)\nfor i in range(rows):\n    record(dataset='digits', method='random', ipc=1, seed=i, accuracy=100 * die.random())\n    time.sleep(pause)",
+    "import os\nmetric(rows=rows)\nprint(os.getcwd())",
+]
 SECOND = ["from dsco.records import metric, results", "seed = 3", "metric(seen=len(results()))"]
 
 
 def write_notebook(path: Path, sources: list[str], prose: str = "# A title") -> None:
     cells = [{"cell_type": "markdown", "id": "title", "metadata": {}, "source": prose}]
     for number, source in enumerate(sources):
-        cells.append({"cell_type": "code", "id": f"cell-{number}", "metadata": {"tags": ["parameters"]} if number == 1 else {},
-                      "execution_count": None, "outputs": [], "source": source})
+        cells.append(
+            {
+                "cell_type": "code",
+                "id": f"cell-{number}",
+                "metadata": {"tags": ["parameters"]} if number == 1 else {},
+                "execution_count": None,
+                "outputs": [],
+                "source": source,
+            }
+        )
     kernel = {"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}}
-    path.write_text(json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}))
+    path.write_text(
+        json.dumps({"cells": cells, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5})
+    )
 
 
 def make_project(folder: Path) -> Path:
@@ -77,23 +91,43 @@ def outcome(folder: Path) -> dict:
     "Everything a profile leaves that does not depend on the clock."
     runs = folder / "papermill_runs/tiny"
     record_of = {path.stem: json.loads(path.read_text()) for path in runs.glob("*.json")}
-    return {"rows": read_rows(runs / "results.csv"), "metrics": {name: found["metrics"] for name, found in record_of.items()},
-            "cells": {path.stem: code_cells(path) for path in runs.glob("*.ipynb")},
-            "figure": (folder / "figures/tiny/line.png").read_bytes(), "files": sorted(path.name for path in runs.iterdir())}
+    return {
+        "rows": read_rows(runs / "results.csv"),
+        "metrics": {name: found["metrics"] for name, found in record_of.items()},
+        "cells": {path.stem: code_cells(path) for path in runs.glob("*.ipynb")},
+        "figure": (folder / "figures/tiny/line.png").read_bytes(),
+        "files": sorted(path.name for path in runs.iterdir()),
+    }
 
 
 def test_what_a_finished_profile_leaves(finished):
     runs = finished / "papermill_runs/tiny"
     assert states(finished) == ["current", "current"]
-    assert {path.name for path in runs.iterdir()} - {"lock.tmp"} == {"first.ipynb", "first.json", "second.ipynb", "second.json", "results.csv"}
+    assert {path.name for path in runs.iterdir()} - {"lock.tmp"} == {
+        "first.ipynb",
+        "first.json",
+        "second.ipynb",
+        "second.json",
+        "results.csv",
+    }
     assert [row["seed"] for row in results("tiny", root=finished)] == [0, 1, 2, 3]
     assert (runs / "results.csv").read_text().splitlines()[0] == ",".join(COLUMNS)
     assert {row["notebook"] for row in results("tiny", root=finished)} == {"first"}
     written = json.loads((runs / "second.json").read_text())
-    assert written["made"]["dsco"] == content_id(finished, "dsco") and written["made"]["needs"]["first"][0] == 4
+    assert (
+        written["made"]["dsco"] == content_id(finished, "dsco")
+        and written["made"]["needs"]["first"][0] == 4
+    )
     assert {row["made"] for row in results("tiny", root=finished)} == {written["made"]["dsco"][:12]}
-    assert written["metrics"] == {"seen": 4} and written["seed"] == 3 and written["figures"] == [] and written["seconds"] > 0
-    assert {"python", "torch", "diffusers", "dsco"} <= written["versions"].keys() and written["device"]
+    assert (
+        written["metrics"] == {"seen": 4}
+        and written["seed"] == 3
+        and written["figures"] == []
+        and written["seconds"] > 0
+    )
+    assert {"python", "torch", "diffusers", "dsco"} <= written["versions"].keys() and written[
+        "device"
+    ]
     assert (finished / "figures/tiny/line.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -106,7 +140,9 @@ def test_no_path_of_this_machine_is_kept(finished):
 
 def test_executed_notebook_shows_the_current_code(finished):
     for name in ("first", "second"):
-        assert code_cells(finished / f"papermill_runs/tiny/{name}.ipynb") == code_cells(finished / f"nbs/{name}.ipynb")
+        assert code_cells(finished / f"papermill_runs/tiny/{name}.ipynb") == code_cells(
+            finished / f"nbs/{name}.ipynb"
+        )
 
 
 def test_current_runs_are_skipped(done):
@@ -144,13 +180,22 @@ def test_a_changed_number_is_named(done):
 
 def test_a_clock_is_no_difference(done):
     "What is handed over as a timing is in the record, and no replay compares it."
-    write_notebook(done / "nbs/second.ipynb", ["import time\nfrom dsco.records import metric, timing", "seed = 3",
-                                               "metric(seen=1)\ntiming(now=time.time())"])
+    write_notebook(
+        done / "nbs/second.ipynb",
+        [
+            "import time\nfrom dsco.records import metric, timing",
+            "seed = 3",
+            "metric(seen=1)\ntiming(now=time.time())",
+        ],
+    )
     reproduce("tiny", root=done)
     written = read_record("second", "tiny", done)
     assert written["timings"] == ["now"] and written["metrics"].keys() == {"seen", "now"}
     change(done / "nbs/second.ipynb", "time.time()", "1 + time.time()")
-    assert verify("tiny", root=done) == {} and read_record("second", "tiny", done)["replayed"]["compared"] == 1
+    assert (
+        verify("tiny", root=done) == {}
+        and read_record("second", "tiny", done)["replayed"]["compared"] == 1
+    )
 
 
 def test_a_replay_sees_what_it_needs_by_the_same_content(done):
@@ -212,17 +257,27 @@ def test_new_rows_of_a_need_open_what_reads_them(done):
     assert states(done) == ["current", "open"] and "what it needs" in why(done)
 
 
-KEEPING = ["from dsco.records import keep, metric, record, save_figure", "rows = 2\npause = 0.0",
-           "found = keep('found', lambda: [1.5, 2.5])\nmetric(found=found[0])",
-           "import matplotlib.pyplot as plt\nfig, ax = plt.subplots(figsize=(2, 1))\nax.plot(found)\nsave_figure(fig, 'line')"]
+KEEPING = [
+    "from dsco.records import keep, metric, record, save_figure",
+    "rows = 2\npause = 0.0",
+    "found = keep('found', lambda: [1.5, 2.5])\nmetric(found=found[0])",
+    "import matplotlib.pyplot as plt\nfig, ax = plt.subplots(figsize=(2, 1))\nax.plot(found)\nsave_figure(fig, 'line')",
+]
 
 
 def test_drawn_from_what_was_kept(project):
     "The figure is new, the numbers are not made again."
     write_notebook(project / "nbs/first.ipynb", KEEPING)
     reproduce("tiny", root=project, only=["first"])
-    kept, figure = project / "papermill_runs/tiny/sets/first/found.json", project / "figures/tiny/line.png"
-    before, picture, written = kept.read_bytes(), figure.read_bytes(), read_record("first", "tiny", project)
+    kept, figure = (
+        project / "papermill_runs/tiny/sets/first/found.json",
+        project / "figures/tiny/line.png",
+    )
+    before, picture, written = (
+        kept.read_bytes(),
+        figure.read_bytes(),
+        read_record("first", "tiny", project),
+    )
     change(project / "nbs/first.ipynb", "lambda: [1.5, 2.5]", "lambda: 1 / 0")
     change(project / "nbs/first.ipynb", "ax.plot(found)", "ax.plot(found[::-1])")
     reproduce("tiny", root=project, draw=True)
@@ -238,17 +293,29 @@ def test_a_set_is_kept_to_the_last_bit(digits, monkeypatch, tmp_path):
     from dsco.records import Run, keep
 
     images = digits.train.subset(torch.arange(20))
-    small = ConcentratedSet(images.images, images.labels.sort().values, images.classes, origin=["synthetic", 3] * 10,
-                            soft_labels=torch.rand(20, 10), config={"method": "nopt", "rate": 0.1})
+    small = ConcentratedSet(
+        images.images,
+        images.labels.sort().values,
+        images.classes,
+        origin=["synthetic", 3] * 10,
+        soft_labels=torch.rand(20, 10),
+        config={"method": "nopt", "rate": 0.1},
+    )
     folder = tmp_path / "papermill_runs/quick/sets/run"
     folder.mkdir(parents=True)
     monkeypatch.setenv("DSCO_RUN", Run("run", "quick", str(tmp_path), str(tmp_path)).variable())
     assert keep("small", lambda: small) is small
     shutil.move(tmp_path / "kept/small.npz", folder)
-    monkeypatch.setenv("DSCO_RUN", Run("run", "quick", str(tmp_path), str(tmp_path), draw=True).variable())
+    monkeypatch.setenv(
+        "DSCO_RUN", Run("run", "quick", str(tmp_path), str(tmp_path), draw=True).variable()
+    )
     read = keep("small", lambda: 1 / 0)
     assert torch.equal(read.images, small.images) and torch.equal(read.labels, small.labels)
-    assert torch.equal(read.soft_labels, small.soft_labels) and read.origin == small.origin and read.config == small.config
+    assert (
+        torch.equal(read.soft_labels, small.soft_labels)
+        and read.origin == small.origin
+        and read.config == small.config
+    )
     with pytest.raises(FileNotFoundError, match="has no other"):
         keep("other", lambda: small)
 
@@ -261,8 +328,11 @@ def test_spot_check_judges_by_the_spread_of_the_record(done):
     assert states(done) == ["current", "current"]
 
 
-SEEDED = ["import random\nfrom dsco.records import record", "seeds = 6\nshift = 0",
-          "for s in range(seeds):\n    record(dataset='digits', method='random', ipc=1, seed=s, accuracy=50 + shift + random.Random(s).random())"]
+SEEDED = [
+    "import random\nfrom dsco.records import record",
+    "seeds = 6\nshift = 0",
+    "for s in range(seeds):\n    record(dataset='digits', method='random', ipc=1, seed=s, accuracy=50 + shift + random.Random(s).random())",
+]
 
 
 def test_a_spot_check_passes_noise_and_stops_a_shift(project):
@@ -280,7 +350,9 @@ def test_a_rehearsal_keeps_nothing_and_names_what_fails(done):
     took = rehearse("tiny", root=done)
     assert took.keys() == {"first", "second"} and outcome(done) == before
     change(done / "nbs/second.ipynb", "len(results())", "1 / 0")
-    with pytest.raises(RunError, match="1 of 2 runs of tiny did not rehearse: run second stopped .*ZeroDivision"):
+    with pytest.raises(
+        RunError, match="1 of 2 runs of tiny did not rehearse: run second stopped .*ZeroDivision"
+    ):
         rehearse("tiny", root=done)
 
 
@@ -292,13 +364,21 @@ def test_new_code_never_meets_an_old_cache(done):
     for comment in ("# one", "# two"):
         change(done / "dsco/records.py", "def record(", f"{comment}\ndef record(")
         reproduce("tiny", root=done, only=["first"])
-        seen.append(content_id(done, "dsco")[:12] in (done / "papermill_runs/tiny/first.ipynb").read_text())
+        seen.append(
+            content_id(done, "dsco")[:12] in (done / "papermill_runs/tiny/first.ipynb").read_text()
+        )
     assert seen == [True, True]
 
 
-@pytest.mark.parametrize("path, state", [
-    ("papermill_runs/tiny/first.json", "missing"), ("papermill_runs/tiny/first.ipynb", "open"),
-    ("papermill_runs/tiny/results.csv", "open"), ("figures/tiny/line.png", "open")])
+@pytest.mark.parametrize(
+    "path, state",
+    [
+        ("papermill_runs/tiny/first.json", "missing"),
+        ("papermill_runs/tiny/first.ipynb", "open"),
+        ("papermill_runs/tiny/results.csv", "open"),
+        ("figures/tiny/line.png", "open"),
+    ],
+)
 def test_lost_file(done, path, state):
     (done / path).unlink()
     assert states(done)[0] == state
@@ -309,17 +389,29 @@ def test_broken_record_counts_as_missing(done):
     assert states(done) == ["missing", "current"]
 
 
-@pytest.mark.parametrize("text, words", [
-    (PROFILE.replace("rows: 4", "rwos: 4"), ["'rwos'", "first", "rows, pause"]),
-    (PROFILE.replace("first.ipynb", "none.ipynb"), ["nbs/none.ipynb", "no such file"]),
-    (PROFILE.replace("replay: {rows: 2}", "replay: {rows: few}"), ["replay of run first", "'few'", "numbers only"]),
-    (PROFILE.replace("needs: [first]", "needs: [frist]"), ["'frist'", "first, second"]),
-    (PROFILE.replace("parameters: {rows: 4}", "needs: [second]"), ["circle", "first", "second"]),
-    (PROFILE.replace("name: second", "name: first"), ["'first' twice"]),
-    (PROFILE.replace("name: second", "name: a/b"), ["'a/b'", "file name"]),
-    (PROFILE.replace("needs:", "need:"), ["need", "correct the keys"]),
-    (PROFILE.replace("needs: [first]", "needs: first"), ["second", "[run, run]"]),
-    ("runs: [", ["not valid YAML"]), ("", ["no list of runs"]), ("- first", ["'first'", "name and notebook"])])
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (PROFILE.replace("rows: 4", "rwos: 4"), ["'rwos'", "first", "rows, pause"]),
+        (PROFILE.replace("first.ipynb", "none.ipynb"), ["nbs/none.ipynb", "no such file"]),
+        (
+            PROFILE.replace("replay: {rows: 2}", "replay: {rows: few}"),
+            ["replay of run first", "'few'", "numbers only"],
+        ),
+        (PROFILE.replace("needs: [first]", "needs: [frist]"), ["'frist'", "first, second"]),
+        (
+            PROFILE.replace("parameters: {rows: 4}", "needs: [second]"),
+            ["circle", "first", "second"],
+        ),
+        (PROFILE.replace("name: second", "name: first"), ["'first' twice"]),
+        (PROFILE.replace("name: second", "name: a/b"), ["'a/b'", "file name"]),
+        (PROFILE.replace("needs:", "need:"), ["need", "correct the keys"]),
+        (PROFILE.replace("needs: [first]", "needs: first"), ["second", "[run, run]"]),
+        ("runs: [", ["not valid YAML"]),
+        ("", ["no list of runs"]),
+        ("- first", ["'first'", "name and notebook"]),
+    ],
+)
 def test_wrong_profile_is_one_sentence_before_any_work(project, text, words):
     (project / "papermill_runs/tiny.yaml").write_text(text)
     with pytest.raises((ValueError, FileNotFoundError)) as error:
@@ -345,22 +437,32 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(done, tmp_path):
     write_notebook(done / "nbs/first.ipynb", slow)
     code = "import sys; from dsco.runs import reproduce; reproduce('tiny', root=sys.argv[1])"
     with open(tmp_path / "log.txt", "w") as log:
-        process = subprocess.Popen([sys.executable, "-c", code, str(done)], cwd=ROOT, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(done)], cwd=ROOT, stdout=log, stderr=log
+        )
     while not list(done.glob("papermill_runs/tiny/*.partial/rows.jsonl")):
         assert process.poll() is None, (tmp_path / "log.txt").read_text()
         time.sleep(0.05)
     process.kill()
     process.wait()
-    assert (done / "papermill_runs/tiny/results.csv").read_bytes() == before and states(done)[0] == "open"
+    assert (done / "papermill_runs/tiny/results.csv").read_bytes() == before and states(done)[
+        0
+    ] == "open"
     write_notebook(done / "nbs/first.ipynb", FIRST)
-    assert [run.state for run in reproduce("tiny", root=done, only=["first"], force=True)] == ["current", "current"]
+    assert [run.state for run in reproduce("tiny", root=done, only=["first"], force=True)] == [
+        "current",
+        "current",
+    ]
     assert outcome(done) == expected
 
 
 def test_failed_run_keeps_what_was_there(done, capsys):
     before = outcome(done)
     write_notebook(done / "nbs/second.ipynb", [*SECOND[:2], "raise ValueError('no luck.')"])
-    with pytest.raises(RunError, match=r"run second stopped in cell .*no luck\. Its notebook so far is .*second.partial.ipynb"):
+    with pytest.raises(
+        RunError,
+        match=r"run second stopped in cell .*no luck\. Its notebook so far is .*second.partial.ipynb",
+    ):
         reproduce("tiny", root=done)
     assert "no luck" in capsys.readouterr().err
     (done / "papermill_runs/tiny/second.partial.ipynb").unlink()
@@ -377,7 +479,10 @@ def test_large_notebook_is_an_error(done):
 def test_two_at_once(done):
     from filelock import FileLock
 
-    with FileLock(done / "papermill_runs/tiny/lock.tmp"), pytest.raises(RunError, match="another process"):
+    with (
+        FileLock(done / "papermill_runs/tiny/lock.tmp"),
+        pytest.raises(RunError, match="another process"),
+    ):
         reproduce("tiny", root=done)
 
 
@@ -391,9 +496,18 @@ def test_by_hand_nothing_is_written(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("columns, words", [
-    ({"acuracy": 90}, "acuracy"), ({"notebook": "mine"}, "notebook"), ({"accuracy": "high"}, "accuracy is 'high'"),
-    ({"seed": "a"}, "seed is 'a'"), ({"labels": "firm"}, "hard, soft"), ({"matched": "time"}, "steps, epochs"), ({"seed": [0, 1], "accuracy": [1, 2, 3]}, "agree")])
+@pytest.mark.parametrize(
+    "columns, words",
+    [
+        ({"acuracy": 90}, "acuracy"),
+        ({"notebook": "mine"}, "notebook"),
+        ({"accuracy": "high"}, "accuracy is 'high'"),
+        ({"seed": "a"}, "seed is 'a'"),
+        ({"labels": "firm"}, "hard, soft"),
+        ({"matched": "time"}, "steps, epochs"),
+        ({"seed": [0, 1], "accuracy": [1, 2, 3]}, "agree"),
+    ],
+)
 def test_wrong_row(columns, words):
     with pytest.raises((TypeError, ValueError), match=words):
         record(**columns)
@@ -411,13 +525,19 @@ PROFILES = ("quick", "cpu")
 @pytest.mark.parametrize("profile", PROFILES)
 def test_what_made_a_committed_result_is_in_the_history(profile):
     "Every id that a record names is content of a commit that this one stands on."
+
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True).stdout
+        return subprocess.run(
+            ["git", "-C", str(ROOT), *words], capture_output=True, text=True
+        ).stdout
 
     if git("rev-parse", "--is-shallow-repository").strip() != "false":
         pytest.skip("this checkout has no whole history")
     known = {line.split(" ")[0] for line in git("rev-list", "--objects", "HEAD").splitlines()}
-    records = [read_record(path.stem, profile, ROOT) for path in (ROOT / "papermill_runs" / profile).glob("*.json")]
+    records = [
+        read_record(path.stem, profile, ROOT)
+        for path in (ROOT / "papermill_runs" / profile).glob("*.json")
+    ]
     assert len(records) > 3
     for record in records:
         assert {record["made"]["dsco"], record["made"]["notebook"]} <= known, record["name"]
@@ -426,13 +546,19 @@ def test_what_made_a_committed_result_is_in_the_history(profile):
 @pytest.mark.parametrize("profile", PROFILES)
 def test_no_committed_result_is_in_pieces(profile):
     "What a record lists is there; whether it stands, README says."
-    assert not [str(run) for run in status(profile, root=ROOT) if run.state == "unknown" or "gone" in run.why]
+    assert not [
+        str(run)
+        for run in status(profile, root=ROOT)
+        if run.state == "unknown" or "gone" in run.why
+    ]
 
 
 @pytest.mark.parametrize("profile", (*PROFILES, "gpu"))
 def test_every_run_can_be_replayed_in_a_moment(profile):
     specs = load_profile(profile, root=ROOT)
-    assert {name for name, spec in specs.items() if not spec.replay} <= {"20_digits"}  # its defaults are small
+    assert {name for name, spec in specs.items() if not spec.replay} <= {
+        "20_digits"
+    }  # its defaults are small
 
 
 def test_committed_notebooks_are_small():

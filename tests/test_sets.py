@@ -1,4 +1,5 @@
 "Concentrated sets: on disk, in shards, interrupted, and cut short."
+
 import json
 import math
 import os
@@ -30,17 +31,26 @@ def short(updates: int) -> Recipe:
 @pytest.fixture(scope="module")
 def whole(prior, few, feature_maps):
     "The set that one worker makes in one go."
-    return concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, recipe=short(4), chunk=500, **QUIET)
+    return concentrate(
+        prior, ipc=2, data=few, feature_maps=feature_maps, recipe=short(4), chunk=500, **QUIET
+    )
 
 
 @pytest.fixture(scope="module")
 def doped(prior, few, feature_maps):
     "A set in which one image of each three is real."
-    return concentrate(prior, ipc=3, data=few, feature_maps=feature_maps, recipe=short(0), doping=1 / 3, **QUIET)
+    return concentrate(
+        prior, ipc=3, data=few, feature_maps=feature_maps, recipe=short(0), doping=1 / 3, **QUIET
+    )
 
 
 def same_set(a: ConcentratedSet, b: ConcentratedSet) -> bool:
-    return torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels) and a.origin == b.origin and a.classes == b.classes
+    return (
+        torch.equal(a.images, b.images)
+        and torch.equal(a.labels, b.labels)
+        and a.origin == b.origin
+        and a.classes == b.classes
+    )
 
 
 def test_round_trip(doped, tmp_path):
@@ -48,12 +58,16 @@ def test_round_trip(doped, tmp_path):
     loaded = ConcentratedSet.load(tmp_path / "set")
     assert same_set(doped, loaded) and loaded.soft_labels is None
     assert loaded.config == doped.config
-    assert {type(o) for o in loaded.origin} == {str, int} and loaded.real_share == pytest.approx(1 / 3)
+    assert {type(o) for o in loaded.origin} == {str, int} and loaded.real_share == pytest.approx(
+        1 / 3
+    )
 
 
 def test_round_trip_of_soft_labels(doped, tmp_path):
     soft = torch.rand(len(doped), 10, generator=torch.Generator().manual_seed(0)).softmax(1)
-    ConcentratedSet(doped.images, doped.labels, doped.classes, soft_labels=soft).save(tmp_path / "set")
+    ConcentratedSet(doped.images, doped.labels, doped.classes, soft_labels=soft).save(
+        tmp_path / "set"
+    )
     assert torch.equal(ConcentratedSet.load(tmp_path / "set").soft_labels, soft)
 
 
@@ -65,33 +79,58 @@ def test_round_trip_in_colour(tmp_path):
     else:
         print("DSCO_DATA has no cifar10: the digits stand in for it.")
         test = load_data("digits").test
-        images = type(test)(torch.cat([test.images, test.images // 2, 255 - test.images], 1), test.labels, test.classes)
+        images = type(test)(
+            torch.cat([test.images, test.images // 2, 255 - test.images], 1),
+            test.labels,
+            test.classes,
+        )
     small = ConcentratedSet.from_selection(images, select_random(images, 3), method="random")
     small.save(tmp_path / "set")
     assert same_set(small, ConcentratedSet.load(tmp_path / "set"))
     picture, _ = small[0]
-    assert picture.mode == "RGB" and np.array_equal(np.asarray(picture), small.images[0].permute(1, 2, 0).numpy())
+    assert picture.mode == "RGB" and np.array_equal(
+        np.asarray(picture), small.images[0].permute(1, 2, 0).numpy()
+    )
 
 
 def test_saving_replaces_a_set_and_leaves_no_trace(doped, tmp_path):
     doped.save(tmp_path / "set")
     doped.prefix(1).save(tmp_path / "set")
-    assert len(ConcentratedSet.load(tmp_path / "set")) == 10 and [p.name for p in tmp_path.iterdir()] == ["set"]
+    assert len(ConcentratedSet.load(tmp_path / "set")) == 10 and [
+        p.name for p in tmp_path.iterdir()
+    ] == ["set"]
     card = (tmp_path / "set" / "README.md").read_text(encoding="utf-8")
-    assert card.startswith("---\n") and "10 images of 10 classes" in card and (tmp_path / "set" / "preview.png").is_file()
+    assert (
+        card.startswith("---\n")
+        and "10 images of 10 classes" in card
+        and (tmp_path / "set" / "preview.png").is_file()
+    )
 
 
-@pytest.mark.parametrize("names", [[f"{chr(ord('z') - c)}" for c in range(10)], [str(10 - c) for c in range(10)], [f"class/{c} ü" for c in range(10)]], ids=["reversed", "numbers", "symbols"])
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{chr(ord('z') - c)}" for c in range(10)],
+        [str(10 - c) for c in range(10)],
+        [f"class/{c} ü" for c in range(10)],
+    ],
+    ids=["reversed", "numbers", "symbols"],
+)
 def test_image_folder_reads_the_right_labels(doped, tmp_path, names):
     "Also where the names sorted as text are in another order than the labels."
     ConcentratedSet(doped.images, doped.labels, names).save(tmp_path / "set")
     seen = ImageFolder(tmp_path / "set")
     assert seen.targets == doped.labels.tolist()
-    assert all(np.array_equal(np.asarray(picture)[..., 0], pixels[0].numpy()) for (picture, _), pixels in zip(seen, doped.images))
+    assert all(
+        np.array_equal(np.asarray(picture)[..., 0], pixels[0].numpy())
+        for (picture, _), pixels in zip(seen, doped.images)
+    )
 
 
 def test_image_folder_with_more_than_ten_classes(tmp_path):
-    images = torch.randint(0, 256, (24, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = torch.randint(
+        0, 256, (24, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     labels = torch.arange(12).repeat_interleave(2)
     ConcentratedSet(images, labels, [f"c{c}" for c in range(12)]).save(tmp_path / "set")
     assert ImageFolder(tmp_path / "set").targets == labels.tolist()
@@ -102,12 +141,26 @@ def test_a_set_trains_like_any_torchvision_dataset(doped):
 
     small = ConcentratedSet(doped.images, doped.labels, doped.classes, transform=ToTensor())
     x, y = next(iter(torch.utils.data.DataLoader(small, batch_size=len(small))))
-    assert torch.equal((x * 255).round().to(torch.uint8), small.images) and torch.equal(y, small.labels)
+    assert torch.equal((x * 255).round().to(torch.uint8), small.images) and torch.equal(
+        y, small.labels
+    )
 
 
 def test_shards_make_the_whole(whole, prior, few, feature_maps):
     "Bitwise on one device, whoever makes which classes, with 7 images in memory or 500."
-    parts = [concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, recipe=short(4), chunk=7, shard=(k, 3), **QUIET) for k in range(3)]
+    parts = [
+        concentrate(
+            prior,
+            ipc=2,
+            data=few,
+            feature_maps=feature_maps,
+            recipe=short(4),
+            chunk=7,
+            shard=(k, 3),
+            **QUIET,
+        )
+        for k in range(3)
+    ]
     merged = ConcentratedSet.merge(parts[::-1])
     assert same_set(merged, whole)
     assert merged.config["discrepancy"] == pytest.approx(whole.config["discrepancy"], abs=1e-5)
@@ -115,19 +168,48 @@ def test_shards_make_the_whole(whole, prior, few, feature_maps):
 
 def test_shards_of_one_image_a_class(prior, few, feature_maps):
     "The smallest batches, where arithmetic is most likely to differ."
-    make = lambda **options: concentrate(prior, ipc=1, data=few, feature_maps=feature_maps, recipe=short(3), **QUIET, **options)
+    make = lambda **options: concentrate(
+        prior, ipc=1, data=few, feature_maps=feature_maps, recipe=short(3), **QUIET, **options
+    )
     assert same_set(ConcentratedSet.merge([make(shard=(k, 4)) for k in range(4)]), make())
 
 
 def test_shards_of_a_doped_set(doped, prior, few, feature_maps):
-    parts = [concentrate(prior, ipc=3, data=few, feature_maps=feature_maps, recipe=short(0), doping=1 / 3, shard=(k, 2), **QUIET) for k in range(2)]
+    parts = [
+        concentrate(
+            prior,
+            ipc=3,
+            data=few,
+            feature_maps=feature_maps,
+            recipe=short(0),
+            doping=1 / 3,
+            shard=(k, 2),
+            **QUIET,
+        )
+        for k in range(2)
+    ]
     assert same_set(ConcentratedSet.merge(parts), doped)
 
 
 def test_the_same_call_gives_the_same_set(whole, prior, few, feature_maps):
-    again = concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, recipe=short(4), chunk=500, **QUIET)
-    other = concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, recipe=short(4), chunk=500, seed=1, **QUIET)
-    assert same_set(again, whole) and again.config["history"] == whole.config["history"] and not same_set(other, whole)
+    again = concentrate(
+        prior, ipc=2, data=few, feature_maps=feature_maps, recipe=short(4), chunk=500, **QUIET
+    )
+    other = concentrate(
+        prior,
+        ipc=2,
+        data=few,
+        feature_maps=feature_maps,
+        recipe=short(4),
+        chunk=500,
+        seed=1,
+        **QUIET,
+    )
+    assert (
+        same_set(again, whole)
+        and again.config["history"] == whole.config["history"]
+        and not same_set(other, whole)
+    )
 
 
 def test_prefixes(whole, doped, few):
@@ -136,9 +218,15 @@ def test_prefixes(whole, doped, few):
             prefix = small.prefix(k)
             assert torch.bincount(prefix.labels).tolist() == [k] * 10
             for c in range(10):
-                assert torch.equal(prefix.images[prefix.labels == c], small.images[small.labels == c][:k])
+                assert torch.equal(
+                    prefix.images[prefix.labels == c], small.images[small.labels == c][:k]
+                )
     assert doped.prefix(2).real_share == 0 and doped.prefix(3).origin == doped.origin
-    assert all(torch.equal(few.images[o], image) for o, image in zip(doped.origin, doped.images) if o != "synthetic")
+    assert all(
+        torch.equal(few.images[o], image)
+        for o, image in zip(doped.origin, doped.images)
+        if o != "synthetic"
+    )
 
 
 def test_auto_doping_never_sees_the_validation_images(prior, few, monkeypatch):
@@ -146,20 +234,36 @@ def test_auto_doping_never_sees_the_validation_images(prior, few, monkeypatch):
     module = sys.modules["dsco.concentration"]
     trained_on, validated = [], []
     original = module.default_features
-    monkeypatch.setattr(module, "default_features", lambda images, **options: (trained_on.append(images), original(images, steps=(2,), width=8, **options))[1])
+    monkeypatch.setattr(
+        module,
+        "default_features",
+        lambda images, **options: (
+            trained_on.append(images),
+            original(images, steps=(2,), width=8, **options),
+        )[1],
+    )
 
     def judge(small, validation, **options):
         validated.append((small, validation))
         return type("Result", (), {"accuracies": [50 + 10 * small.real_share] * 2})
 
     monkeypatch.setattr(module, "evaluate", judge)
-    make = lambda **options: concentrate(prior, ipc=2, data=few, recipe=short(0), doping=Auto(shares=(0, 0.5)), **QUIET, **options)
+    make = lambda **options: concentrate(
+        prior, ipc=2, data=few, recipe=short(0), doping=Auto(shares=(0, 0.5)), **QUIET, **options
+    )
     small = make()
     pixels = lambda images: {bytes(image.numpy().tobytes()) for image in images.images}
-    assert small.config["doping"] == 0.5 and small.config["doping_scores"] == {"0.0": [50, 50], "0.5": [55, 55]}
+    assert small.config["doping"] == 0.5 and small.config["doping_scores"] == {
+        "0.0": [50, 50],
+        "0.5": [55, 55],
+    }
     assert len(trained_on) == 2 and len(trained_on[0]) == 120 and len(trained_on[1]) == 100
     for candidate, validation in validated:
-        assert len(candidate) == 20 and not pixels(validation) & pixels(trained_on[1]) and not pixels(validation) & pixels(candidate)
+        assert (
+            len(candidate) == 20
+            and not pixels(validation) & pixels(trained_on[1])
+            and not pixels(validation) & pixels(candidate)
+        )
     assert same_set(ConcentratedSet.merge([make(shard=(k, 2)) for k in range(2)]), small)
 
 
@@ -190,11 +294,18 @@ small.save(sys.argv[2])
 """
 
 
-def test_a_killed_search_goes_on_to_the_same_set(saved_prior, prior, few, feature_maps, tmp_path, monkeypatch):
+def test_a_killed_search_goes_on_to_the_same_set(
+    saved_prior, prior, few, feature_maps, tmp_path, monkeypatch
+):
     "A process is killed in the middle of its search; this one takes the search over."
     monkeypatch.setenv("DSCO_CACHE", str(tmp_path / "cache"))
-    updates = lambda: [torch.load(file, weights_only=True)["update"] for file in (tmp_path / "cache").rglob("*.pt")]
-    process = subprocess.Popen([sys.executable, "-c", RUN, str(saved_prior), str(tmp_path / "set")], env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)})
+    updates = lambda: [
+        torch.load(file, weights_only=True)["update"] for file in (tmp_path / "cache").rglob("*.pt")
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(saved_prior), str(tmp_path / "set")],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+    )
     deadline = time.monotonic() + 120
     while not (reached := updates()) or reached[0] < 3:
         assert process.poll() is None and time.monotonic() < deadline
@@ -203,11 +314,17 @@ def test_a_killed_search_goes_on_to_the_same_set(saved_prior, prior, few, featur
     assert process.wait() == -signal.SIGKILL and not (tmp_path / "set").exists()
     [left] = updates()
     assert 3 <= left < 13
-    make = lambda **options: concentrate(prior, ipc=2, data=few, feature_maps=feature_maps, recipe=short(12), **QUIET, **options)
+    make = lambda **options: concentrate(
+        prior, ipc=2, data=few, feature_maps=feature_maps, recipe=short(12), **QUIET, **options
+    )
     calls = []
     module = sys.modules["dsco.nopt"]
     original = module.noise_gradient
-    monkeypatch.setattr(module, "noise_gradient", lambda *arguments, **options: (calls.append(1), original(*arguments, **options))[1])
+    monkeypatch.setattr(
+        module,
+        "noise_gradient",
+        lambda *arguments, **options: (calls.append(1), original(*arguments, **options))[1],
+    )
     resumed = make(file="auto")
     assert len(calls) == 13 - left
     whole = make()
@@ -218,14 +335,25 @@ def test_a_killed_search_goes_on_to_the_same_set(saved_prior, prior, few, featur
 
 def test_metadata_is_one_json_object_a_line(doped, tmp_path):
     doped.save(tmp_path / "set")
-    rows = [json.loads(line) for line in (tmp_path / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert [row["label"] for row in rows] == doped.labels.tolist() and [row["origin"] for row in rows] == doped.origin
-    assert all((tmp_path / "set" / row["file_name"]).is_file() and row["class"] == doped.classes[row["label"]] for row in rows)
+    rows = [
+        json.loads(line)
+        for line in (tmp_path / "set" / "metadata.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
+    assert [row["label"] for row in rows] == doped.labels.tolist() and [
+        row["origin"] for row in rows
+    ] == doped.origin
+    assert all(
+        (tmp_path / "set" / row["file_name"]).is_file()
+        and row["class"] == doped.classes[row["label"]]
+        for row in rows
+    )
 
 
 def test_a_late_shard_can_be_saved_and_its_card_shows_it(tmp_path):
     labels = torch.arange(20, 25)
-    small = ConcentratedSet(torch.zeros(5, 1, 8, 8, dtype=torch.uint8), labels, [f"class {c}" for c in range(25)])
+    small = ConcentratedSet(
+        torch.zeros(5, 1, 8, 8, dtype=torch.uint8), labels, [f"class {c}" for c in range(25)]
+    )
     assert torch.equal(ConcentratedSet.load(small.save(tmp_path / "set")).labels, labels)
     assert (tmp_path / "set/preview.png").is_file()
 
@@ -241,7 +369,13 @@ def test_hidden_files_are_no_images(tmp_path):
 
 
 def test_a_prefix_says_its_own_size():
-    small = ConcentratedSet(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 0, 1, 1]), ["a", "b"], config={"ipc": 2}, transform=str)
+    small = ConcentratedSet(
+        torch.zeros(4, 1, 8, 8, dtype=torch.uint8),
+        torch.tensor([0, 0, 1, 1]),
+        ["a", "b"],
+        config={"ipc": 2},
+        transform=str,
+    )
     first = small.prefix(1)
     assert first.config["ipc"] == 1 and small.config["ipc"] == 2 and first.transform is str
 
@@ -256,8 +390,12 @@ def picture_tree(folder: Path, *names: str) -> Path:
 
 def test_a_class_may_be_called_train(tmp_path):
     "`train` is a split where it holds class folders, and a class where it holds images beside other classes."
-    assert load_data(picture_tree(tmp_path / "vehicles", "car/1.png", "car/2.png", "train/1.png", "train/2.png")).train.classes == ["car", "train"]
-    assert load_data(picture_tree(tmp_path / "splits", "train/car/1.png", "test/car/1.png")).train.classes == ["car"]
+    assert load_data(
+        picture_tree(tmp_path / "vehicles", "car/1.png", "car/2.png", "train/1.png", "train/2.png")
+    ).train.classes == ["car", "train"]
+    assert load_data(
+        picture_tree(tmp_path / "splits", "train/car/1.png", "test/car/1.png")
+    ).train.classes == ["car"]
 
 
 def test_a_stray_parquet_file_does_not_hide_the_images(tmp_path):
@@ -267,14 +405,24 @@ def test_a_stray_parquet_file_does_not_hide_the_images(tmp_path):
     assert load_data(folder).train.classes == ["car"]
 
 
-@pytest.mark.parametrize("thing, part", [("set", "dsco.sets.preview"), ("prior", "dsco.prior.component_name")])
+@pytest.mark.parametrize(
+    "thing, part", [("set", "dsco.sets.preview"), ("prior", "dsco.prior.component_name")]
+)
 def test_a_save_that_fails_leaves_what_was_there(thing, part, doped, prior, tmp_path, monkeypatch):
     "Whatever stops a save half-way: the old folder stays whole, and no temporary one remains."
-    save = (lambda: doped.save(tmp_path / "out")) if thing == "set" else (lambda: prior.save_pretrained(tmp_path / "out"))
+    save = (
+        (lambda: doped.save(tmp_path / "out"))
+        if thing == "set"
+        else (lambda: prior.save_pretrained(tmp_path / "out"))
+    )
     save()
     before = sorted(path.name for path in tmp_path.rglob("*"))
     module, name = part.rsplit(".", 1)
-    monkeypatch.setattr(sys.modules[module], name, lambda *arguments: (_ for _ in ()).throw(OSError("no space left")))
+    monkeypatch.setattr(
+        sys.modules[module],
+        name,
+        lambda *arguments: (_ for _ in ()).throw(OSError("no space left")),
+    )
     with pytest.raises(OSError):
         save()
     assert sorted(path.name for path in tmp_path.rglob("*")) == before
@@ -283,10 +431,16 @@ def test_a_save_that_fails_leaves_what_was_there(thing, part, doped, prior, tmp_
 def test_a_prior_in_half_precision_makes_a_set(saved_prior, few, feature_maps):
     "bfloat16 weights, as large priors have them: images and noise stay in single precision."
     half = Prior.from_pretrained(saved_prior).to(torch.bfloat16)
-    small = concentrate(half, ipc=2, data=few, feature_maps=feature_maps, recipe=Recipe(2), progress=False)
+    small = concentrate(
+        half, ipc=2, data=few, feature_maps=feature_maps, recipe=Recipe(2), progress=False
+    )
     assert half.dtype == torch.bfloat16 and len(small) == 20
     history = [row[0] for row in small.config["history"]]
     assert all(map(math.isfinite, history))
     z, labels = half.noise(torch.arange(3)), torch.arange(3)
-    assert half.render(z, labels).dtype == half.invert(half.render(z, labels), labels, steps=3).dtype == torch.float32
+    assert (
+        half.render(z, labels).dtype
+        == half.invert(half.render(z, labels), labels, steps=3).dtype
+        == torch.float32
+    )
     assert prior_features(half)(half.render(z, labels)).dtype == torch.float32
