@@ -29,9 +29,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 # %% auto #0
-__all__ = ['stable_seed', 'shuffled', 'readable', 'replacing', 'clear_leftovers', 'cache_folder', 'check_writable',
-           'strange_files', 'check_place', 'set_aside', 'first_line', 'run_steps', 'shown', 'whole', 'number', 'listed',
-           'one_of', 'of_kind', 'alike', 'digest', 'find_device', 'mixed_precision']
+__all__ = ['stable_seed', 'shuffled', 'cache_folder', 'run_steps', 'digest', 'find_device']
 
 # %% ../nbs/60_core.ipynb #ac587119
 def stable_seed(*address: int | str) -> int:
@@ -171,7 +169,7 @@ def cache_folder(*parts: str) -> Path:
     folder = os.environ.get("DSCO_CACHE") or Path(home) / "dsco"
     return Path(folder).expanduser().joinpath(*parts)
 
-
+# %% ../nbs/60_core.ipynb #213115ef
 def check_writable(place: Path) -> None:
     """Raise PermissionError, before any work, unless a file or folder can be put at `place`.
 

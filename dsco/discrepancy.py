@@ -16,7 +16,7 @@ from .core import one_of, stable_seed
 
 # %% auto #0
 __all__ = ['energy_distance', 'distance_kernel', 'mmd', 'random_fourier', 'moment_distance', 'sliced_wasserstein',
-           'frechet_distance', 'covariance_root']
+           'frechet_distance']
 
 # %% ../nbs/05_discrepancy.ipynb #5156f697
 def at_least_float32(x: Tensor) -> Tensor:
@@ -320,7 +320,7 @@ def frechet_distance(x: Tensor, y: Tensor) -> float:
     means = (x.mean(0) - y.mean(0)).square().sum()
     return float(means + a.square().sum() + b.square().sum() - 2 * overlap)
 
-
+# %% ../nbs/05_discrepancy.ipynb #90f8e6e8
 def covariance_root(x: Tensor) -> Tensor:
     "A matrix A, of at most d rows, with AᵀA = covariance of x (n, d)."
     centred = (x - x.mean(0)) / (len(x) - 1) ** 0.5

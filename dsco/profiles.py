@@ -75,7 +75,7 @@ class RunSpec:
 
 # %% ../nbs/63_runs.ipynb #4070a50d
 def same_words(value: object, small: object) -> bool:
-    "Whether two values of a parameter differ in their numbers only; a list of numbers may be cut."
+    "Whether two values of a parameter differ in their numbers only; a list may be shorter."
     def is_number(x: object) -> bool:
         return isinstance(x, (int, float)) and not isinstance(x, bool)
 
@@ -84,8 +84,10 @@ def same_words(value: object, small: object) -> bool:
     if isinstance(value, dict) and isinstance(small, dict):
         return value.keys() == small.keys() and all(same_words(value[k], small[k]) for k in value)
     if isinstance(value, (list, tuple)) and isinstance(small, (list, tuple)):
-        numbers = bool(small) and all(map(is_number, [*value, *small]))
-        return numbers or len(value) == len(small) and all(map(same_words, value, small))
+        if all(map(is_number, [*value, *small])):
+            return bool(small)
+        fits = all(any(same_words(one, s) for one in value) for s in small)
+        return fits and bool(small) == bool(value) and len(small) <= len(value)
     return type(value) is type(small) and value == small
 
 # %% ../nbs/63_runs.ipynb #38e17dc5

@@ -47,7 +47,8 @@ for _name, _protocol in _protocols.items():
 
 def _cut(images, _of_class=80):
     classes = range(len(images.classes))
-    return images.subset(_torch.cat([images.of_class(c)[:_of_class] for c in classes]))
+    kept = _torch.cat([images.of_class(c)[:_of_class] for c in classes])
+    return images.subset(kept.sort().values)  # in the order of the data: a slice has all classes
 
 
 def _few(*words, _all=_data.load_data, **options):

@@ -23,8 +23,8 @@ from .discrepancy import (FourierMap, Kernel, as_cloud, as_weights, distance_ker
 from .features import FeatureMap, feature_batches
 
 # %% auto #0
-__all__ = ['OBJECTIVES', 'Objective', 'check_sizes', 'KernelObjective', 'Energy', 'MMD', 'Target', 'make_target', 'prefix_sizes',
-           'class_losses', 'greedy_order', 'greedy_rows']
+__all__ = ['OBJECTIVES', 'Objective', 'KernelObjective', 'Energy', 'MMD', 'Target', 'make_target', 'prefix_sizes', 'class_losses',
+           'greedy_order', 'greedy_rows']
 
 # %% ../nbs/05_discrepancy.ipynb #50cfad40
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Objective(ABC):
         "`distance` of the first k rows of x for each k in `sizes`: (len(sizes),), differentiable."
         return torch.stack([self.distance(x[:k], summary) for k in check_sizes(sizes, len(x))])
 
-
+# %% ../nbs/05_discrepancy.ipynb #030046a8
 def check_sizes(sizes: Sequence[int], n: int) -> list[int]:
     "`sizes` as a list; ValueError unless there are some, each between 1 and n."
     sizes = [int(k) for k in sizes]
