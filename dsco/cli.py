@@ -71,12 +71,13 @@ def add_command(commands, name: str, work: Callable, about: str, example: str, l
             options = {"action": "store_true"}
         elif value.islower():
             options = {"choices": value.split("|")}
-        options |= {"required": True} if mark == "*" else {"nargs": "+"} if value[-1:] == "+" else {}
+        many = {"nargs": "+"} if value[-1:] == "+" else {}
+        options |= {"required": True} if mark == "*" else many
         (exclusive if mark == "|" else parser).add_argument(flag, help=said, **options)
 
 # %% ../nbs/64_command_line.ipynb #64a00007
 DATA = """
-    --data NAME      digits, mnist, fashion_mnist, cifar10, …, or a folder of images or Parquet shards
+    --data NAME      digits, mnist, fashion_mnist, cifar10, …, or a folder of images or Parquet
     --root FOLDER    where data is looked for (default: DSCO_DATA, else the cache, else a download)
     --size N         resize every image to this side, in pixels
 """
@@ -126,7 +127,7 @@ def save_somewhere(small, out: str) -> str:
         for place in (Path.cwd(), Path(tempfile.gettempdir())):
             with suppress(Exception):
                 other = small.save(Path(tempfile.mkdtemp(prefix="dsco-", dir=place)) / "set")
-                warnings.warn(f"{out} could not be written ({error}): the set is in {other} instead.",
+                warnings.warn(f"{out} could not be written ({error}): the set is in {other}.",
                               stacklevel=2)
                 return str(other)
         raise
@@ -152,8 +153,8 @@ def run_concentrate(words: argparse.Namespace) -> None:
     "`dsco concentrate`: a prior (loaded or trained), `concentrate`, `save`."
     check_out(Path(words.out))
     if words.data is None and not (words.prior and words.data_free):
-        raise ValueError("--data is missing, but only --prior with --data-free does without it: name "
-                         "a dataset, for example --data digits.")
+        raise ValueError("--data is missing, but only --prior with --data-free does without it: "
+                         "name a dataset, for example --data digits.")
     if words.data_free and words.doping:
         raise ValueError(f"--doping is {words.doping}, but --data-free takes no real image: leave "
                          "one of them out.")
@@ -183,8 +184,8 @@ def run_distill(words: argparse.Namespace) -> None:
     The state is kept in the cache: a run that was stopped goes on."""
     check_out(Path(words.out))
     if words.window and (words.steps or words.epochs or words.init == "fixed"):
-        raise ValueError("--window trains in the ordinary way, but --steps, --epochs and --init fixed "
-                         "belong to a learned schedule: leave them out.")
+        raise ValueError("--window trains in the ordinary way, but --steps, --epochs and --init "
+                         "fixed belong to a learned schedule: leave them out.")
     from dsco.choices import Known, Outer, Pixels, Random, Schedule, Window
     from dsco.distillation import distill
     from dsco.networks import build_network
@@ -192,12 +193,15 @@ def run_distill(words: argparse.Namespace) -> None:
     train = load(words).train
     network = build_network(words.network, train.shape, len(train.classes), seed=words.seed)
     rate = {} if words.inner_lr is None else {"lr": words.inner_lr}
-    inner = Window(**rate) if words.window else Schedule(words.steps or 1, words.epochs or 1, **rate)
+    inner = (Window(**rate) if words.window
+             else Schedule(words.steps or 1, words.epochs or 1, **rate))
     anywhere = words.window or words.init == "random"
     begin = words.images_from or ("real" if words.window else "noise")
     outer = Outer(words.outer_steps, **({} if words.outer_lr is None else {"lr": words.outer_lr}))
-    small = distill(network, train, ipc=words.ipc, inner=inner, start=Random() if anywhere else Known(),
-                    learn=Pixels(begin), outer=outer, soft_labels=words.soft_labels, seed=words.seed,
+    start = Random() if anywhere else Known()
+    small = distill(network, train, ipc=words.ipc, inner=inner, start=start,
+                    learn=Pixels(begin), outer=outer, soft_labels=words.soft_labels,
+                    seed=words.seed,
                     file="auto")
     small.config["architecture"] = words.network
     save_and_say(small, words)
@@ -291,8 +295,8 @@ def evaluate_own_schedule(small, test, seeds: int):
 
     name = small.config.get("architecture")
     if name is None:
-        raise ValueError("the set has a schedule, but its config names no architecture to train: use "
-                         "dsco.evaluate_with_schedule, or pass --protocol.")
+        raise ValueError("the set has a schedule, but its config names no architecture to train: "
+                         "use dsco.evaluate_with_schedule, or pass --protocol.")
     chosen = [stable_seed("evaluate", s) for s in range(seeds)]
     if small.config["schedule"]["start_weights"]:
         chosen = [small.config["seed"]]
@@ -324,7 +328,8 @@ def run_reproduce(words: argparse.Namespace) -> None:
     elif not words.status:
         reproduce(words.profile, force=words.force, draw=words.draw, workers=words.workers, **where)
         folder = f"papermill_runs/{words.profile}"
-        print(f"\n{table(results(words.profile, root=words.root))}\n\ntable: {folder}/results.csv   "
+        print(f"\n{table(results(words.profile, root=words.root))}\n\n"
+              f"table: {folder}/results.csv   "
               f"notebooks: {folder}/   figures: figures/{words.profile}/")
         return
     print("\n".join(map(str, status(words.profile, root=words.root))))
@@ -343,8 +348,8 @@ def check_profile(words: argparse.Namespace, where: dict) -> None:
     said = [f"{run}: {len(numbers)}, first {next(iter(numbers))} {next(iter(numbers.values()))}"
             for run, numbers in wrong.items()]
     if said:
-        raise RunError(f"numbers differ in {len(said)} runs ({'; '.join(said)}): make them again, or "
-                       "find the change.")
+        raise RunError(f"numbers differ in {len(said)} runs ({'; '.join(said)}): make them again, "
+                       "or find the change.")
 
 # %% ../nbs/64_command_line.ipynb #64a00016
 def add_reproduce(commands) -> None:
@@ -377,7 +382,8 @@ def make_parser() -> Parser:
 
 # %% ../nbs/64_command_line.ipynb #d8464c9b
 def main(argv: Sequence[str] | None = None) -> int:
-    "Run the command line `argv` (None: that of this process); returns its exit code, raises nothing."
+    """Run the command line `argv` (None: that of this process); returns its exit code, raises
+    nothing."""
     with plain_streams():
         try:
             words, unknown = make_parser().parse_known_args(argv)

@@ -65,7 +65,8 @@ MACHINE = platform.node()[:20]
 
 
 def work_name(final: Path, kind: str, process: int | None = None) -> str:
-    "Name of a temporary `final`, of kind `tmp` or `old`: it tells which machine and process made it."
+    """Name of a temporary `final`, of kind `tmp` or `old`: it tells which machine and process made
+    it."""
     return f"{final.name}.{MACHINE}-{process or os.getpid()}.{kind}"
 
 
@@ -90,7 +91,8 @@ def workshop(final: Path) -> Path:
 
 # %% ../nbs/60_core.ipynb #a2e6c961
 def exchange(new: Path, final: Path, old: Path) -> None:
-    "Put the folder `new` in the place of `final`, which becomes `old`; again when somebody was faster."
+    """Put the folder `new` in the place of `final`, which becomes `old`; again when somebody was
+    faster."""
     if new.parent == final:
         return refill(new, final, old)
     for _ in range(1000):
@@ -208,8 +210,8 @@ def check_place(folder: Path, own: Callable[[str], bool], what: str) -> None:
     else:
         strange = strange_files(folder, own) if folder.is_dir() else []
     if strange:
-        raise FileExistsError(f"folder is {str(folder)!r}, which is not {what}, or holds more than one "
-                              f"({strange[0]}): choose another one, or empty it.")
+        raise FileExistsError(f"folder is {str(folder)!r}, which is not {what}, or holds more than "
+                              f"one ({strange[0]}): choose another one, or empty it.")
 
 # %% ../nbs/60_core.ipynb #7000824b
 def set_aside(path: Path, error: Exception) -> None:
@@ -258,8 +260,8 @@ def save_state(state: object, file: Path) -> None:
         with replacing(file) as temporary:
             torch.save(state.state_dict(), temporary)
     except (OSError, RuntimeError) as error:  # torch has words of its own for a full disk
-        warnings.warn(f"the state could not be saved in {file} ({first_line(error)}): the work goes on, "
-                      "but a later run cannot resume from here.", stacklevel=3)
+        warnings.warn(f"the state could not be saved in {file} ({first_line(error)}): the work "
+                      "goes on, but a later run cannot resume from here.", stacklevel=3)
 
 
 def load_state(state: object, file: Path) -> None:
@@ -283,7 +285,8 @@ def run_steps(state: object, total: int, *, file: Path | None = None, save_every
     if file and state.step == 0:
         load_state(state, file)
     saved, began = time.perf_counter(), time.perf_counter() - state.seconds
-    bar = tqdm(total=total, initial=state.step, desc=desc, unit=unit, disable=not progress, leave=False)
+    bar = tqdm(total=total, initial=state.step, desc=desc, unit=unit, disable=not progress,
+               leave=False)
     with bar, holding_signals() as noted:
         while state.step < total and not getattr(state, "finished", False) and not noted:
             try:
@@ -318,7 +321,8 @@ def whole(name: str, value: object, least: int = 1) -> int:
 # %% ../nbs/60_core.ipynb #c0de0004
 def number(name: str, value: object, least: float, most: float = 1e30, *,
            ends: bool = True) -> float:
-    "`value` as Python's float; ValueError unless it is between the bounds (`ends`: or one of them)."
+    """`value` as Python's float; ValueError unless it is between the bounds (`ends`: or one of
+    them)."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not real or not (least <= value <= most if ends else least < value < most):
         bounds = f"from {least:g} to {most:g}" if ends else f"above {least:g} and below {most:g}"
@@ -327,7 +331,8 @@ def number(name: str, value: object, least: float, most: float = 1e30, *,
 
 # %% ../nbs/60_core.ipynb #c0de0006
 def listed(name: str, values: object, each: Callable[[str, object], Any], example: str) -> list:
-    "`values` as a list, every one of them asked by `each`; ValueError for none at all, or for text."
+    """`values` as a list, every one of them asked by `each`; ValueError for none at all, or for
+    text."""
     if isinstance(values, str) or not isinstance(values, Iterable) or not (found := list(values)):
         raise ValueError(f"{name} is {shown(values)}, but it must be a list of at least one value: "
                          f"try {example}.")
@@ -343,7 +348,8 @@ def one_of(name: str, value: object, choices: Collection[str]) -> str:
 
 # %% ../nbs/60_core.ipynb #c0de0008
 def of_kind(name: str, value: object, kind: type | tuple[type, ...], mend: str) -> None:
-    "Raise TypeError unless `value` is of the class `kind`, or of one of them; `mend` says what to pass."
+    """Raise TypeError unless `value` is of the class `kind`, or of one of them; `mend` says what to
+    pass."""
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
         wanted = " or ".join(k.__name__ for k in kinds)
@@ -366,7 +372,8 @@ def digest(*parts: object) -> str:
     for part in parts:
         if isinstance(part, Tensor):
             found.update(f"{part.dtype}{tuple(part.shape)}".encode())
-            found.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+            flat = part.detach().cpu().contiguous().flatten()
+            found.update(flat.view(torch.uint8).numpy().tobytes())
         else:
             found.update(json.dumps(part, sort_keys=True).encode())
         found.update(b"\0")
@@ -377,7 +384,7 @@ def find_device(device: str | torch.device | None) -> torch.device:
     "The device of that name, or the GPU where there is one; ValueError when it is not to be had."
     try:
         found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=found).item()  # which a device without values, such as "meta", cannot give
+        torch.empty(1, device=found).item()  # a device without values, such as "meta", cannot
         return found
     except (RuntimeError, AssertionError, TypeError) as error:  # torch raises any of them
         said = str(error).splitlines()[0]
@@ -388,7 +395,7 @@ def find_device(device: str | torch.device | None) -> torch.device:
 def mixed_precision(device: torch.device) -> torch.autocast:
     """A context in which networks compute in bfloat16 on a GPU, and in full precision on a CPU.
 
-    Few CPUs have bfloat16 units, and the rest emulate it slowly. `DSCO_AUTOCAST=bfloat16` switches it on
-    there, too: to try what a GPU will do."""
+    Few CPUs have bfloat16 units, and the rest emulate it slowly. `DSCO_AUTOCAST=bfloat16`
+    switches it on there, too: to try what a GPU will do."""
     forced = os.environ.get("DSCO_AUTOCAST") == "bfloat16"
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda" or forced)

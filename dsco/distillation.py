@@ -289,7 +289,8 @@ def check_every_class(name: str, images: ImageSet) -> None:
     "Raise TypeError or ValueError unless there is an image of every class."
     of_kind(name, images, ImageSet, "pass data.train or data.test, for example")
     if not images.counts.all():
-        raise ValueError(f"{name} has no image of class {images.classes[images.counts.argmin()]!r}: "
+        raise ValueError(f"{name} has no image of class "
+                         f"{images.classes[images.counts.argmin()]!r}: "
                          f"add some, or leave the class out of {name}.classes.")
 
 # %% ../nbs/22_distill.ipynb #b3e0c009

@@ -31,11 +31,12 @@ def check_points(name: str, x: Tensor) -> None:
     "Raise TypeError or ValueError for what is no tensor, and for a coordinate that is not finite."
     of_kind(name, x, Tensor, "pass extract(feature_map, images), for example")
     if odd := int((~x.isfinite()).sum()):
-        raise ValueError(f"{name} has {odd} coordinates that are not finite: leave those points out.")
+        raise ValueError(f"{name} has {odd} coordinates that are not finite: leave them out.")
 
 # %% ../nbs/11_efficiency_limit.ipynb #e2b0fb7c
 def intrinsic_dimension(x: Tensor, *, neighbours: int = 10) -> float:
-    """The dimension of the cloud x (n, d), from the distances to the `neighbours` nearest points of each.
+    """The dimension of the cloud x (n, d), from the distances to the `neighbours` nearest points of
+    each.
 
     Levina and Bickel 2005, averaged as by MacKay and Ghahramani. Too low where the true value is
     above about 5 and points are few. Copies of a point count once. Raises ValueError for a shape or
@@ -43,9 +44,9 @@ def intrinsic_dimension(x: Tensor, *, neighbours: int = 10) -> float:
     check_points("x", x)
     cloud = torch.unique(x.double(), dim=0) if x.ndim == 2 else x[:0]
     if not 2 < whole("neighbours", neighbours) + 1 < len(cloud):
-        raise ValueError(f"neighbours is {neighbours} and x has shape {tuple(x.shape)}, but x must be "
-                         f"(n, d) and neighbours from 2 to n − 2, where {len(cloud)} points differ: "
-                         "change neighbours or pass more points.")
+        raise ValueError(f"neighbours is {neighbours} and x has shape {tuple(x.shape)}, but x must "
+                         f"(n, d) and neighbours from 2 to n − 2, where {len(cloud)} points "
+                         "differ: change neighbours or pass more points.")
     apart = torch.cdist(cloud, cloud, compute_mode="donot_use_mm_for_euclid_dist")
     near = apart.topk(neighbours + 1, largest=False).values[:, 1:].log()
     return 1 / float((near[:, -1:] - near[:, :-1]).mean())  # (14)
@@ -68,7 +69,8 @@ class Floor:
         return [Floor(float(delta2), float(spread), self.folds) for delta2, spread in self.folds]
 
     def crossing(self, bias_weight: float = 1.0, noise_weight: float = 1.0) -> float:
-        """n*: images a class from which on real sets beat synthetic ones; at most 0 where they always do.
+        """n*: images a class from which on real sets beat synthetic ones; at most 0 where they
+        always do.
 
         The weights multiply δ² and c_g²."""
         lead = 1 - noise_weight * self.spread
@@ -114,32 +116,34 @@ def mean_floor(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float]:
 
 # %% ../nbs/11_efficiency_limit.ipynb #bf5a6bb6
 def check_clouds(i: int, x: Tensor, y: Tensor) -> None:
-    "Raise unless pair `i` is two clouds of finite points in one space, with real points that differ."
+    """Raise unless pair `i` is two clouds of finite points in one space, with real points that
+    differ."""
     check_points(f"real[{i}]", x)
     check_points(f"generated[{i}]", y)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
-        raise ValueError(f"real[{i}] has shape {tuple(x.shape)} and generated[{i}] {tuple(y.shape)}, but "
+        raise ValueError(f"real[{i}] is of shape {tuple(x.shape)}, the other {tuple(y.shape)}, but "
                          "they must be (n, d) and (m, d): take both from one feature map.")
     if len(x) and (x == x[0]).all():
-        raise ValueError(f"real[{i}] has {len(x)} times the same point, so that it gives no unit of "
-                         "discrepancy: pass images that differ.")
+        raise ValueError(f"real[{i}] has {len(x)} times the same point, so that it gives no unit "
+                         "of discrepancy: pass images that differ.")
 
 # %% ../nbs/11_efficiency_limit.ipynb #e1d89186
-def generator_floor(real: Sequence[Tensor], generated: Sequence[Tensor], *, folds: int = 10) -> Floor:
+def generator_floor(real: Sequence[Tensor], generated: Sequence[Tensor], *,
+                    folds: int = 10) -> Floor:
     """δ² and c_g² in units of c_p², mean over pairs of clouds, one a class and feature map.
 
     `real[i]` (n, d), `generated[i]` (m, d). Unbiased (pairs of a point with itself left out), so δ²
     may come out negative; it is then 0. Raises ValueError for lists of different lengths and clouds
     of fewer than 2·`folds` points."""
     if len(real) != len(generated) or not real:
-        raise ValueError(f"real has {len(real)} clouds and generated {len(generated)}, but they must be "
-                         "as many, and not none: give one of each a class.")
+        raise ValueError(f"real has {len(real)} clouds and generated {len(generated)}, but they "
+                         "must be as many, and not none: give one of each a class.")
     pairs = list(zip(real, generated, strict=True))
     for i, pair in enumerate(pairs):
         check_clouds(i, *pair)
     if 2 * whole("folds", folds, 2) > (least := min(map(len, [*real, *generated]))):
-        raise ValueError(f"folds is {folds} and the smallest cloud has {least} points, but it must have "
-                         "twice as many: lower folds or add images.")
+        raise ValueError(f"folds is {folds} and the smallest cloud has {least} points, but it must "
+                         "have twice as many: lower folds or add images.")
 
     def without(x: Tensor, k: int) -> Tensor:
         return x[torch.arange(len(x)) % folds != k]
@@ -160,7 +164,7 @@ def draw_mixture(real: ImageSet, generated: ImageSet, ipc: int, share: float, *,
     number("share", share, 0, 1)
     count = real_counts(ipc, share, real.counts.tolist())[0]
     if ipc - count > (most := int(generated.counts.min())):
-        raise ValueError(f"ipc is {ipc} and share {share:g}, but generated has a class with only {most} "
+        raise ValueError(f"ipc is {ipc}, share {share:g}, but generated has a class with {most} "
                          "images: make more, or lower ipc.")
     parts = [images.subset(select_random(images, n, seed=seed))
              for images, n in ((real, count), (generated, ipc - count)) if n]
@@ -172,9 +176,9 @@ def draw_mixture(real: ImageSet, generated: ImageSet, ipc: int, share: float, *,
 class ErrorCurve:
     """Equation (17) fitted to a pilot: odds of an error as a power of the discrepancy.
 
-    `values`: a, b, log κ, log λ. `cov`: their covariance (4, 4). `residual`: standard deviation about
-    the curve, in log odds. `quantile`: Student's, for 95 %. `tested`: the number of images that all
-    networks were tested on, or None for many."""
+    `values`: a, b, log κ, log λ. `cov`: their covariance (4, 4). `residual`: standard deviation
+    about the curve, in log odds. `quantile`: Student's, for 95 %. `tested`: the number of images
+    that all networks were tested on, or None for many."""
 
     values: np.ndarray
     cov: np.ndarray
@@ -217,22 +221,22 @@ def check_curve(**parts: np.ndarray) -> None:
     "Raise ValueError unless these are lists of one length, with positive sums and in percent."
     accuracy = parts["accuracy"]
     if len({v.shape for v in parts.values()}) > 1 or accuracy.ndim != 1 or len(accuracy) < 6:
-        raise ValueError(f"{', '.join(parts)} have the shapes {[v.shape for v in parts.values()]}, but "
-                         "they must be lists of one length, at least 6: give one value a network.")
+        raise ValueError(f"{', '.join(parts)} have the shapes {[v.shape for v in parts.values()]}, "
+                         "but must be lists of one length, at least 6: give one value a network.")
     for name, values in parts.items():
         if not ((values >= 0) & np.isfinite(values)).all():
             raise ValueError(f"{name} has values that are negative or not finite: leave them out.")
     if (parts["bias"] + parts["real"] + parts["samples"] <= 0).any() or (accuracy > 100).any():
-        raise ValueError("accuracy is above 100 for a network, or its discrepancy is 0: give accuracies "
-                         "in percent, and sets that differ from the data.")
+        raise ValueError("accuracy is above 100 for a network, or its discrepancy is 0: give "
+                         "accuracies in percent, and sets that differ from the data.")
 
 # %% ../nbs/11_efficiency_limit.ipynb #0014e387
 def fit_error_curve(bias: Sequence[float], real: Sequence[float], samples: Sequence[float],
                     accuracy: Sequence[float], *, tested: int | None = None) -> ErrorCurve:
     """Fit (17) to a pilot, by least squares in log odds: κ and λ drawn towards 1, b not negative.
 
-    For each network the three terms of its set's discrepancy (see `Floor.terms`) and its accuracy in
-    percent. `tested`: see `ErrorCurve`. Raises ValueError for fewer than 6 networks."""
+    For each network the three terms of its set's discrepancy (see `Floor.terms`) and its
+    accuracy in percent. `tested`: see `ErrorCurve`. Raises ValueError for fewer than 6 networks."""
     from scipy.optimize import least_squares
     from scipy.stats import t
 
@@ -278,9 +282,9 @@ class Forecast:
 class Plan:
     """What to make, and what to expect of it; made by `plan`.
 
-    `forecasts`: one for each budget and share. `floor`, `curve`: what they come from. `pilot`: (ipc,
-    share, accuracy in percent) of every network of the pilot. All sets are random draws: a chosen or
-    optimised set should do better."""
+    `forecasts`: one for each budget and share. `floor`, `curve`: what they come from. `pilot`:
+    (ipc, share, accuracy in percent) of every network of the pilot. All sets are random draws: a
+    chosen or optimised set should do better."""
 
     forecasts: list[Forecast]
     floor: Floor
@@ -289,7 +293,8 @@ class Plan:
 
     @property
     def crossing(self) -> float:
-        "n*: images a class from which on real sets train better than samples; 0 where they always do."
+        """n*: images a class from which on real sets train better than samples; 0 where they always
+        do."""
         return max(self.floor.crossing(*self.curve.weights), 0.0)
 
     @property
@@ -316,14 +321,16 @@ class Plan:
         if found := [f for f in self.forecasts if f.ipc == ipc]:
             return found
         budgets = sorted({f.ipc for f in self.forecasts})
-        raise ValueError(f"ipc is {ipc!r}, but the plan is for {budgets}: make one with this budget.")
+        raise ValueError(f"ipc is {ipc!r}, but the plan is for {budgets}: make one for this.")
 
     def best(self, ipc: int) -> Forecast:
-        "The forecast of the highest accuracy at a budget; of equal ones that with the fewest real images."
+        """The forecast of the highest accuracy at a budget; of equal ones that with the fewest real
+        images."""
         return max(self.at(ipc), key=lambda f: (f.accuracy, -f.share))
 
     def cheapest(self, ipc: int, *, points: float = 1.0) -> Forecast:
-        "The forecast with the smallest share of real images that is within `points` percent of the best."
+        """The forecast with the smallest share of real images that is within `points` percent of
+        the best."""
         least = self.best(ipc).accuracy - points
         return min((f for f in self.at(ipc) if f.accuracy >= least), key=lambda f: f.share)
 
@@ -343,36 +350,41 @@ def plan_in_words(plan: Plan) -> str:
     low, high = plan.crossing_interval
     stop = "random samples never pay: they scatter more than real images"
     if plan.crossing:
-        stop = (f"the first {plan.pays_until:.1f} ({low / 2:.1f} to {high / 2:.1f}) synthetic images of a "
-                f"class pay; sets of real images overtake at {plan.crossing:.1f} ({low:.1f} to {high:.1f})")
+        stop = (f"the first {plan.pays_until:.1f} ({low / 2:.1f} to {high / 2:.1f}) synthetic "
+                f"images of a class pay; sets of real images overtake at {plan.crossing:.1f} "
+                f"({low:.1f} to {high:.1f})")
     floor, (bias_weight, noise_weight) = plan.floor, plan.curve.weights
-    return (f"Plan from {len(plan.pilot)} networks: δ² = {floor.delta2:.3f}, c_g² = {floor.spread:.2f} c_p², "
+    return (f"Plan from {len(plan.pilot)} networks: δ² = {floor.delta2:.3f}, "
+            f"c_g² = {floor.spread:.2f} c_p², "
             f"κ = {bias_weight:.2f}, λ = {noise_weight:.2f}; {stop}.")
 
 # %% ../nbs/11_efficiency_limit.ipynb #11d00007
 def plan_table(plan: Plan) -> str:
     """A Markdown table, a line a forecast.
 
-    `best` has the highest accuracy of its budget, `enough` the fewest real images within a point of it."""
+    `best` has the highest accuracy of its budget, `enough` the fewest real images within a point
+    of it."""
     lines = ["| images a class | real share | discrepancy | accuracy, % (95 %) | |",
              "| --- | --- | --- | --- | --- |"]
     for f in plan.forecasts:
         notes = {"best": plan.best(f.ipc), "enough": plan.cheapest(f.ipc)}
         note = " ".join(word for word, other in notes.items() if other == f)
-        lines.append(f"| {f.ipc} | {f.share:.2f} | {f.discrepancy:.3f} ± {f.discrepancy_margin:.3f} | "
+        lines.append(f"| {f.ipc} | {f.share:.2f} "
+                     f"| {f.discrepancy:.3f} ± {f.discrepancy_margin:.3f} | "
                      f"{f.accuracy:.1f} ({f.low:.1f} to {f.high:.1f}) | {note} |")
     return "\n".join(lines)
 
 # %% ../nbs/11_efficiency_limit.ipynb #18dded8a
 @dataclass(frozen=True)
 class Pilot:
-    """The small experiment that `plan` makes before it forecasts. Raises ValueError for what cannot be.
+    """The small experiment that `plan` makes before it forecasts. Raises ValueError for what cannot
+    be.
 
-    `sizes`: images a class of the sets that are tried: samples alone, real images alone and, where it
-    is even, half of each, with `seeds` networks, trained by `protocol`. `samples`: of each class from
-    the prior (`steps`, `guidance`); they are compared with as many real images, or 100 if that is
-    more. `validation`: share of the data put aside for testing, of which at most `tested` images are
-    used."""
+    `sizes`: images a class of the sets that are tried: samples alone, real images alone and,
+    where it is even, half of each, with `seeds` networks, trained by `protocol`. `samples`: of
+    each class from the prior (`steps`, `guidance`); they are compared with as many real images,
+    or 100 if that is more. `validation`: share of the data put aside for testing, of which at
+    most `tested` images are used."""
 
     sizes: Sequence[int] = (1, 2, 4, 8)
     samples: int = 60
@@ -392,8 +404,8 @@ class Pilot:
         number("guidance", self.guidance, 0, ends=False)
         find_protocol(self.protocol)
         if len(self.trials) < 6:
-            raise ValueError(f"seeds is {self.seeds} and sizes is {self.sizes}, but the curve needs at "
-                             "least 6 networks: raise one of them.")
+            raise ValueError(f"seeds is {self.seeds} and sizes is {self.sizes}, but the curve "
+                             "needs at least 6 networks: raise one of them.")
 
     @property
     def trials(self) -> list[tuple[int, float, int]]:
@@ -409,23 +421,26 @@ class Pilot:
         return fit, held.subset(order[: self.tested])
 
     def check(self, data: ImageSet) -> None:
-        "Raise TypeError or ValueError unless `data` has the images that are needed, whatever the prior."
+        """Raise TypeError or ValueError unless `data` has the images that are needed, whatever the
+        prior."""
         of_kind("data", data, ImageSet, "pass load_data(...).train, for example")
         least = min(n - max(1, round(self.validation * n)) for n in data.counts.tolist())
         if least < 20:
             raise ValueError(f"data has a class that keeps {max(least, 0)} images beside those for "
-                             f"validation ({self.validation:g}), but a floor needs at least 20: add "
-                             "images, or lower validation.")
+                             f"validation ({self.validation:g}), but a floor needs at least 20: "
+                             "add images, or lower validation.")
         if max(self.sizes) > (most := min(self.samples, least)):
-            raise ValueError(f"pilot goes up to {max(self.sizes)}, but there are only {most} images of "
-                             "a kind: lower it, or raise samples.")
+            raise ValueError(f"pilot goes up to {max(self.sizes)}, but there are only {most} "
+                             "images of a kind: lower it, or raise samples.")
 
 # %% ../nbs/11_efficiency_limit.ipynb #c711afcd
 def measure_floor(fit: ImageSet, made: ImageSet, phi: FeatureMap, *, seed: int = 0) -> Floor:
-    "The floor of the samples `made`, against as many real images of each class, or 100 if that is more."
+    """The floor of the samples `made`, against as many real images of each class, or 100 if that is
+    more."""
     count = min(max(int(made.counts.min()), 100), int(fit.counts.min()))
     few = fit.subset(select_random(fit, count, seed=seed))
-    real, generated = ([extract(phi, images.subset(images.of_class(c))) for c in range(len(fit.classes))]
+    classes = range(len(fit.classes))
+    real, generated = ([extract(phi, images.subset(images.of_class(c))) for c in classes]
                        for images in (few, made))
     return generator_floor(real, generated)
 
@@ -452,9 +467,9 @@ def plan(prior: Prior, data: ImageSet, budgets: Sequence[int], *, pilot: Pilot =
          progress: bool = True) -> Plan:
     """Forecast discrepancy and accuracy of mixtures of the prior's samples and real images.
 
-    `budgets`: images a class to forecast for. `shares`: of real images. `pilot`: what is tried before.
-    `feature_map` None: a network trained for 100 steps. The mixtures are drawn at random. Raises
-    TypeError or ValueError, naming the argument, before any work."""
+    `budgets`: images a class to forecast for. `shares`: of real images. `pilot`: what is tried
+    before. `feature_map` None: a network trained for 100 steps. The mixtures are drawn at
+    random. Raises TypeError or ValueError, naming the argument, before any work."""
     of_kind("pilot", pilot, Pilot, "try Pilot(sizes=[1, 2, 4, 8])")
     pilot.check(data)
     listed("budgets", budgets, whole, "[1, 10]")

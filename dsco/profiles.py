@@ -99,9 +99,9 @@ def profiles(*, root: str | Path | None = None) -> list[str]:
 def load_profile(profile: str, *, root: str | Path | None = None) -> dict[str, RunSpec]:
     """The runs of a profile by name, each after those it needs.
 
-    Raises FileNotFoundError for an unknown profile or notebook, ValueError for an entry that is no run,
-    an unknown parameter or need, a repeated name, a replay that changes more than numbers, or needs
-    that go round in a circle."""
+    Raises FileNotFoundError for an unknown profile or notebook, ValueError for an entry that is
+    no run, an unknown parameter or need, a repeated name, a replay that changes more than
+    numbers, or needs that go round in a circle."""
     root = project_root(root)
     specs = [read_spec(entry, f"{profile}.yaml") for entry in read_yaml(root, profile)]
     names = [spec.name for spec in specs]
@@ -137,8 +137,8 @@ def read_spec(entry: object, file: str) -> RunSpec:
     shapes = {"parameters": dict, "needs": list, "replay": dict}
     known = {"name", "notebook", *shapes}
     if not isinstance(entry, dict) or not {"name", "notebook"} <= entry.keys() <= known:
-        raise ValueError(f"{file} has the entry {entry!r}, but a run has name and notebook, and may "
-                         "have parameters, needs and replay: correct the keys.")
+        raise ValueError(f"{file} has the entry {entry!r}, but a run has name and notebook, and "
+                         "may have parameters, needs and replay: correct the keys.")
     given = {key: entry.get(key) or shape() for key, shape in shapes.items()}
     if not all(isinstance(given[key], shape) for key, shape in shapes.items()):
         raise ValueError(f"run {entry['name']} of {file} has the wrong shape: write parameters and "
@@ -150,8 +150,8 @@ def read_spec(entry: object, file: str) -> RunSpec:
 def check_spec(spec: RunSpec, names: Sequence[str], root: Path) -> None:
     "Raise unless the notebook is there with every parameter, and every need is a run."
     if not (root / spec.notebook).is_file():
-        raise FileNotFoundError(f"notebook of run {spec.name} is {spec.notebook!r}, but there is no "
-                                f"such file in {root}: correct the path.")
+        raise FileNotFoundError(f"notebook of run {spec.name} is {spec.notebook!r}, but there is "
+                                f"no such file in {root}: correct the path.")
     known = default_parameters(root / spec.notebook)
     for name in (*spec.parameters, *spec.replay):
         if name not in known:
@@ -221,7 +221,8 @@ def made_from(spec: RunSpec, profile: str, root: Path) -> dict:
     package = content_id(root, "dsco") if (root / "dsco").is_dir() else dsco.__version__
     rows = read_rows(run_folder(profile, root) / "results.csv") if spec.needs else []
     made = {"dsco": package, "notebook": content_id(root, spec.notebook),
-            "parameters": spec.parameters, "needs": {need: found_by(need, rows) for need in spec.needs}}
+            "parameters": spec.parameters,
+            "needs": {need: found_by(need, rows) for need in spec.needs}}
     return json.loads(json.dumps(made, default=str))
 
 
@@ -294,7 +295,8 @@ def lost(record: dict, rows: Sequence[dict], root: Path) -> list[str]:
 
 # %% ../nbs/63_runs.ipynb #d81d9881
 def status(profile: str, *, root: str | Path | None = None) -> list[RunStatus]:
-    "How each run of a profile stands, in the order they are run. Raises what `load_profile` raises."
+    """How each run of a profile stands, in the order they are run. Raises what `load_profile`
+    raises."""
     root, found = project_root(root), []
     rows = read_rows(run_folder(profile, root) / "results.csv")
     for name, spec in load_profile(profile, root=root).items():

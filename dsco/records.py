@@ -47,7 +47,8 @@ def current_run() -> Run | None:
 
 # %% ../nbs/62_records.ipynb #6d296139
 def project_root(root: str | Path | None = None) -> Path:
-    """The folder that holds `papermill_runs`: `root`, else that of the run, else the nearest upwards.
+    """The folder that holds `papermill_runs`: `root`, else that of the run, else the nearest
+    upwards.
 
     Raises FileNotFoundError when there is none."""
     run = current_run()
@@ -74,7 +75,7 @@ def typed(column: str, value: Any) -> str | int | float | None:
     if value is None or value == "":
         return None
     if value not in CHOICES.get(column, [value]):
-        raise ValueError(f"{column} is {value!r}, but it must be one of {', '.join(CHOICES[column])}: "
+        raise ValueError(f"{column} is {value!r}, but must be one of {', '.join(CHOICES[column])}: "
                          "choose one.")
     if column not in INTEGERS | NUMBERS:
         return str(value)
@@ -84,7 +85,7 @@ def typed(column: str, value: Any) -> str | int | float | None:
         if not (number.is_integer() if column in INTEGERS else math.isfinite(number)):
             raise ValueError
     except (TypeError, ValueError):
-        raise ValueError(f"{column} is {value!r}, but it must be a {kind}: correct it in record(...)."
+        raise ValueError(f"{column} is {value!r}, but must be a {kind}: correct it in record(...)."
                          ) from None
     return int(number) if column in INTEGERS else float(f"{number:.6g}")
 
@@ -157,9 +158,9 @@ def staged(folder: str | Path, name: str) -> list[dict]:
 def record(**columns) -> list[dict]:
     """Add a row a trained network to the profile's `results.csv`; returns the rows.
 
-    `columns` are those of `COLUMNS` but notebook and made, which are filled in. A column that holds a
-    list makes one row for each of its values. By hand the rows are only returned.
-    Raises TypeError for an unknown column, ValueError for a value that does not fit its column."""
+    `columns` are those of `COLUMNS` but notebook and made, which are filled in. A column that
+    holds a list makes one row for each of its values. By hand the rows are only returned. Raises
+    TypeError for an unknown column, ValueError for a value that does not fit its column."""
     rows = make_rows(columns)
     stage("rows.jsonl", rows)
     return rows
@@ -173,7 +174,8 @@ def metric(**values) -> dict[str, float | int | str]:
 
 
 def timing(**values) -> dict[str, float | int | str]:
-    "`metric` for what hangs on the clock or the machine: the record says so, no replay compares it."
+    """`metric` for what hangs on the clock or the machine: the record says so, no replay compares
+    it."""
     return hand_over("timings.jsonl", values)
 
 # %% ../nbs/62_records.ipynb #62a00006
@@ -181,8 +183,8 @@ def hand_over(file: str, values: dict[str, Any]) -> dict[str, float | int | str]
     "Stage named numbers or words in `file`. TypeError for anything else."
     values = {name: v.item() if hasattr(v, "item") else v for name, v in values.items()}
     if wrong := [name for name, v in values.items() if not isinstance(v, (int, float, str))]:
-        raise TypeError(f"metric {wrong[0]} is a {type(values[wrong[0]]).__name__}, but it must be a "
-                        "number or a word: pass one value a name.")
+        raise TypeError(f"metric {wrong[0]} is a {type(values[wrong[0]]).__name__}, but it must be "
+                        "a number or a word: pass one value a name.")
     stage(file, [values])
     return values
 
@@ -213,7 +215,8 @@ def write_set(path: Path, small) -> None:
     import numpy as np  # here only a set needs it
 
     words = json.dumps({"classes": small.classes, "origin": small.origin, "config": small.config})
-    arrays = {"images": small.images.numpy(), "labels": small.labels.numpy(), "words": np.array(words)}
+    arrays = {"images": small.images.numpy(), "labels": small.labels.numpy(),
+              "words": np.array(words)}
     if small.soft_labels is not None:
         arrays["soft_labels"] = small.soft_labels.numpy()
     with zipfile.ZipFile(path, "w") as archive:
@@ -239,9 +242,10 @@ def read_set(path: Path):
 def keep(name: str, make: Callable[[], object]):
     """What `make()` gives, kept with the run's results; when a run is only drawn, what it kept.
 
-    A ConcentratedSet, or numbers and words in lists and dictionaries, which come back as JSON has them
-    (tuples as lists). By hand `make()` is called and nothing is kept. Raises ValueError for a name that
-    is no file name, TypeError for what JSON cannot hold, FileNotFoundError when it was not kept."""
+    A ConcentratedSet, or numbers and words in lists and dictionaries, which come back as JSON
+    has them (tuples as lists). By hand `make()` is called and nothing is kept. Raises ValueError
+    for a name that is no file name, TypeError for what JSON cannot hold, FileNotFoundError when
+    it was not kept."""
     check_name(name)
     run = current_run()
     if run and run.draw:
@@ -265,7 +269,7 @@ def read_kept(folder: Path, name: str):
     if arrays.is_file():
         return read_set(arrays)
     if not words.is_file():
-        raise FileNotFoundError(f"{folder} has no {name}: make the run again, it kept other things.")
+        raise FileNotFoundError(f"{folder} has no {name}: make the run again, it kept others.")
     return json.loads(words.read_text(encoding="utf-8"))
 
 # %% ../nbs/62_records.ipynb #f84c09e0
@@ -296,10 +300,11 @@ def half_width(values: list[float]) -> float | None:
 
 # %% ../nbs/62_records.ipynb #60f500e3
 def summarise(rows: Iterable[dict]) -> list[dict]:
-    """One row a setting and notebook: the columns of `SETTING`, `notebook`, `seeds`, `mean`, `ci95`.
+    """One row a setting and notebook: the columns of `SETTING`, `notebook`, `seeds`, `mean`,
+    `ci95`.
 
-    `seeds`: how many networks; `mean` and `ci95` of the accuracy in percent. Two notebooks may measure
-    one setting with the same seeds; pooled, those would make the interval too short."""
+    `seeds`: how many networks; `mean` and `ci95` of the accuracy in percent. Two notebooks may
+    measure one setting with the same seeds; pooled, those would make the interval too short."""
     columns = (*SETTING, "notebook")
     groups: dict[tuple, list[float]] = {}
     for row in rows:
@@ -312,7 +317,8 @@ def summarise(rows: Iterable[dict]) -> list[dict]:
 METHODS = {
     "full": "all real images", "random": "random real images", "herding": "herding",
     "kcenter": "k-center", "kmeans": "k-means", "prior": "raw samples of the prior",
-    "pool": "pool selection", "nopt": "NOpt", "nopt_free": "NOpt, data-free", "doped": "NOpt, doped",
+    "pool": "pool selection", "nopt": "NOpt", "nopt_free": "NOpt, data-free",
+    "doped": "NOpt, doped",
     "bilevel_fixed": "bilevel, fixed start", "bilevel_random": "bilevel, random starts",
     "bilevel_window": "bilevel, window", "dc": "DC", "dm": "DM", "dsa": "DSA", "d4m": "D4M",
     "mgd3": "MGD3", "d3hr": "D3HR", "igd": "IGD", "minimax": "Minimax", "cao2": "CaO2"}
@@ -336,7 +342,8 @@ def style() -> None:
 
 # %% ../nbs/62_records.ipynb #6517bf76
 def table(rows: Iterable[dict]) -> str:
-    """A Markdown table of `summarise(rows)`, a line a setting (and notebook, where there are several).
+    """A Markdown table of `summarise(rows)`, a line a setting (and notebook, where there are
+    several).
 
     Accuracy as mean ± half the 95 % interval, in percent."""
     summary = summarise(rows)

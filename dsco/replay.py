@@ -58,7 +58,7 @@ def _few(*words, _all=_data.load_data, **options):
 
 _data.load_data = _few
 """
-# One thread; and no assert, since what a chapter claims of its full numbers need not hold of small ones.
+# One thread; and no assert: what a chapter claims of full numbers need not hold of small ones.
 PLAIN = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONOPTIMIZE": "1"}
 
 CLOCKS = {"train_seconds", "synthesis_seconds"}
@@ -70,7 +70,8 @@ CLOCK = "by the clock"  # stands for what `timing` handed over
 
 # %% ../nbs/63_runs.ipynb #f7064ae8
 def shorten(notebook: Path) -> None:
-    "Put a cell in front of a notebook that cuts named protocols and data sets short, if it uses any."
+    """Put a cell in front of a notebook that cuts named protocols and data sets short, if it uses
+    any."""
     content = json.loads(notebook.read_text(encoding="utf-8"))
     if "dsco.data" not in str(content["cells"]):
         return
@@ -98,15 +99,18 @@ def numbers(rows: Sequence[dict], metrics: Sequence[dict],
 
 # %% ../nbs/63_runs.ipynb #63a00001
 def differing(before: dict[str, str], after: dict[str, str]) -> tuple[dict[str, tuple], int]:
-    "{name: (before, after)} of numbers that differ, None for one that is missing; how many are compared."
+    """{name: (before, after)} of numbers that differ, None for one that is missing; how many are
+    compared."""
     pairs = {name: (before.get(name), after.get(name)) for name in sorted(before | after)}
     compared = {name: pair for name, pair in pairs.items() if CLOCK not in pair}
     return {name: pair for name, pair in compared.items() if pair[0] != pair[1]}, len(compared)
 
 # %% ../nbs/63_runs.ipynb #ac1ddeb7
-def replay(spec: RunSpec, specs: dict[str, RunSpec], made: dict[str, dict], profile: str, root: Path,
+def replay(spec: RunSpec, specs: dict[str, RunSpec], made: dict[str, dict], profile: str,
+           root: Path,
            stop: threading.Event, extra: dict[str, str] | None = None) -> dict[str, list[dict]]:
-    """The {rows, metrics, timings} of a run by the content that `made` names, with its replay's numbers.
+    """The {rows, metrics, timings} of a run by the content that `made` names, with its replay's
+    numbers.
 
     The runs it needs are replayed first, by their own content: their rows are the table it reads.
     `extra`: variables of the environment."""
@@ -160,9 +164,9 @@ def verify(profile: str, *, root: str | Path | None = None, only: Sequence[str] 
            workers: int | None = None) -> dict[str, dict[str, tuple]]:
     """Replay the open results of a profile by the content that made them and by today's.
 
-    A result whose numbers all agree is noted as replayed in its record. Returns, for the others, the
-    numbers that differ: {run: {name: (then, now)}}; a number that one side lacks is None there. `only`:
-    names of runs. `workers`: how many at once (None: one a core, at most 8).
+    A result whose numbers all agree is noted as replayed in its record. Returns, for the others,
+    the numbers that differ: {run: {name: (then, now)}}; a number that one side lacks is None
+    there. `only`: names of runs. `workers`: how many at once (None: one a core, at most 8).
     Raises RunError where there is no git, or a replay does not run to its end."""
     root = project_root(root)
     specs, wrong = load_profile(profile, root=root), {}
@@ -189,8 +193,9 @@ def replayable(spec: RunSpec, profile: str, root: Path) -> bool:
     now = made_from(spec, profile, root)
     state, why = state_of(record, now)
     if state == "unknown":
-        raise RunError(f"run {spec.name} cannot be replayed, because {why}: use a clone of the project.")
-    return state == "open" and all(now[key] == record["made"][key] for key in ("parameters", "needs"))
+        raise RunError(f"run {spec.name} cannot be replayed, because {why}: use a clone.")
+    same = all(now[key] == record["made"][key] for key in ("parameters", "needs"))
+    return state == "open" and same
 
 # %% ../nbs/63_runs.ipynb #ea39ade5
 def compare(name: str, specs: dict[str, RunSpec], profile: str, root: Path,
@@ -199,7 +204,8 @@ def compare(name: str, specs: dict[str, RunSpec], profile: str, root: Path,
     now, then, old = {}, {}, {}
     for one in with_needs(name, specs):
         now[one] = made_from(specs[one], profile, root)
-        record = read_record(one, profile, root) or {"made": now[one], "notebook": specs[one].notebook}
+        here = {"made": now[one], "notebook": specs[one].notebook}
+        record = read_record(one, profile, root) or here
         then[one], old[one] = record["made"], replace(specs[one], notebook=record["notebook"])
     before = remembered(old[name], old, then, profile, root, stop)
     after = remembered(specs[name], specs, now, profile, root, stop)
@@ -226,7 +232,8 @@ def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
 
 # %% ../nbs/63_runs.ipynb #1e289f42
 def outside(recorded: Sequence[dict], rows: Sequence[dict]) -> tuple[dict[str, tuple], int]:
-    "New rows whose accuracy lies outside of what the recorded ones predict, and how many were judged."
+    """New rows whose accuracy lies outside of what the recorded ones predict, and how many were
+    judged."""
     groups: dict[tuple, list[float]] = {}
     for row in recorded:
         groups.setdefault(tuple(row[name] for name in SETTING), []).append(row["accuracy"])
@@ -245,9 +252,9 @@ def spot(profile: str, *, root: str | Path | None = None,
          only: Sequence[str] | None = None) -> dict[str, dict[str, tuple]]:
     """Make one seed of each open run anew, in full, and ask whether it is what the record predicts.
 
-    A run all of whose new rows lie within their prediction interval is noted as spot-checked; returned
-    are, for the others, {run: {setting: (accuracy, low, high)}}. `only`: names of runs. Runs without a
-    parameter `seeds` are passed over: make them again."""
+    A run all of whose new rows lie within their prediction interval is noted as spot-checked;
+    returned are, for the others, {run: {setting: (accuracy, low, high)}}. `only`: names of runs.
+    Runs without a parameter `seeds` are passed over: make them again."""
     root = project_root(root)
     specs, found = load_profile(profile, root=root), {}
     todo = {name: replace(specs[name], needs=()) for name in specs if only is None or name in only}
@@ -291,7 +298,8 @@ def rehearse(profile: str, *, root: str | Path | None = None, only: Sequence[str
     Raises RunError, when all have been tried, naming those that did not run to their end."""
     root = project_root(root)
     specs, took, failed = load_profile(profile, root=root), {}, []
-    chosen = {name: replace(specs[name], needs=()) for name in specs if only is None or name in only}
+    chosen = {name: replace(spec, needs=()) for name, spec in specs.items()
+              if only is None or name in only}
     now = {name: made_from(spec, profile, root) for name, spec in specs.items()}
 
     def work(spec: RunSpec, stop: threading.Event) -> str:

@@ -72,7 +72,8 @@ def snapshot(root: Path, made: dict, notebook: str, folder: Path) -> Path:
     (there / notebook).parent.mkdir(parents=True)
     if tree:
         read = git(root, "read-tree", "--prefix=dsco/", tree, index=index)
-        if read is None or git(root, "checkout-index", "--all", f"--prefix={there}/", index=index) is None:
+        words = ["checkout-index", "--all", f"--prefix={there}/"]
+        if read is None or git(root, *words, index=index) is None:
             raise RunError(f"git has no content {tree} (the package that made {notebook}): "
                            "fetch the whole history.")
     text = subprocess.run(["git", "-C", str(root), "cat-file", "blob", blob], capture_output=True)
@@ -180,7 +181,8 @@ LARGEST = 1_000_000  # bytes of an executed notebook
 
 
 def tidy_notebook(text: str, spec: RunSpec, run: Run, content: Path) -> str:
-    "The executed notebook as it is kept: fixed ids, relative paths, no times. RunError if too large."
+    """The executed notebook as it is kept: fixed ids, relative paths, no times. RunError if too
+    large."""
     notebook = json.loads(text)
     for cell in notebook["cells"]:
         tags = cell["metadata"].get("tags", [])
@@ -202,7 +204,8 @@ def tidy_notebook(text: str, spec: RunSpec, run: Run, content: Path) -> str:
 def versions() -> dict[str, str]:
     "Versions of Python and of the packages that results depend on."
     found = {"python": platform.python_version(), "dsco": dsco.__version__}
-    for name in ("torch", "torchvision", "diffusers", "numpy", "scipy", "scikit-learn", "papermill"):
+    for name in ("torch", "torchvision", "diffusers", "numpy", "scipy", "scikit-learn",
+                 "papermill"):
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
@@ -219,7 +222,8 @@ def device() -> str:
 def make_record(spec: RunSpec, run: Run, made: dict, content: Path, seconds: float) -> dict:
     "The JSON record of a run that has finished, from what it staged."
     def merged(file: str) -> dict[str, object]:
-        return {name: value for values in staged(run.folder, file) for name, value in values.items()}
+        return {name: value for values in staged(run.folder, file)
+                for name, value in values.items()}
 
     parameters = default_parameters(content / spec.notebook) | spec.parameters
     timings = merged("timings.jsonl")
@@ -260,7 +264,8 @@ def place(spec: RunSpec, run: Run, content: Path, old: dict | None) -> None:
 # %% ../nbs/63_runs.ipynb #70db27fe
 def finish(spec: RunSpec, run: Run, made: dict, content: Path, seconds: float,
            runs: Iterable[str]) -> dict:
-    "Move what a run staged into place; returns its record. `runs`: names of all runs of the profile."
+    """Move what a run staged into place; returns its record. `runs`: names of all runs of the
+    profile."""
     root = Path(run.root)
     folder, old = run_folder(run.profile, root), read_record(spec.name, run.profile, root)
     new = make_record(spec, run, made, content, seconds)
@@ -339,8 +344,8 @@ def side_by_side(title: str, specs: dict[str, RunSpec], workers: int,
                  work: Callable[[RunSpec, threading.Event], str]) -> None:
     """Call `work(spec, stop)` for every run, each after those it needs, at most `workers` at once.
 
-    A bar says what is under way, a line what `work` returned. When one raises, those under way finish,
-    no other starts, and the error is raised. An interrupt sets `stop`."""
+    A bar says what is under way, a line what `work` returned. When one raises, those under way
+    finish, no other starts, and the error is raised. An interrupt sets `stop`."""
     graph = {name: [need for need in spec.needs if need in specs] for name, spec in specs.items()}
     order, stop, errors, pending = TopologicalSorter(graph), threading.Event(), [], {}
     order.prepare()
@@ -369,15 +374,16 @@ def side_by_side(title: str, specs: dict[str, RunSpec], workers: int,
 
 # %% ../nbs/63_runs.ipynb #a0875215
 def reproduce(profile: str, *, root: str | Path | None = None, only: Sequence[str] | None = None,
-              force: bool = False, draw: bool = False, workers: int | None = None) -> list[RunStatus]:
+              force: bool = False, draw: bool = False,
+              workers: int | None = None) -> list[RunStatus]:
     """Make the runs of a profile that are missing or open, and return how all of them stand.
 
-    `root`: the project folder, by default the nearest one. `only`: names of the runs to make, with all
-    they need. `force`: make again what stands (of the runs named, where `only` names some). `draw`:
-    make nothing; execute finished runs again from the sets and rows they kept, for their figures and
-    text. `workers`: how many runs at once (None: one on a GPU, else one a core, at most 8).
-    Raises RunError when a cell fails, ValueError or FileNotFoundError, before anything is run, for a
-    wrong profile."""
+    `root`: the project folder, by default the nearest one. `only`: names of the runs to make,
+    with all they need. `force`: make again what stands (of the runs named, where `only` names
+    some). `draw`: make nothing; execute finished runs again from the sets and rows they kept,
+    for their figures and text. `workers`: how many runs at once (None: one on a GPU, else one a
+    core, at most 8). Raises RunError when a cell fails, ValueError or FileNotFoundError, before
+    anything is run, for a wrong profile."""
     root = project_root(root)
     specs = load_profile(profile, root=root)
     wanted = with_needs(only, specs)
@@ -390,9 +396,11 @@ def reproduce(profile: str, *, root: str | Path | None = None, only: Sequence[st
         states = {run.name: run.state for run in status(profile, root=root)}
         forced = set(wanted if only is None else only) if force else set()
         due = {name for name, state in states.items() if state in ("missing", "open")} | forced
-        chosen = {name for name in wanted if drawable(name, profile, root)} if draw else wanted & due
+        chosen = ({name for name in wanted if drawable(name, profile, root)} if draw
+                  else wanted & due)
         for name in sorted(wanted - chosen):
-            tqdm.write(f"{name:<28} {states[name]}" + (", and kept nothing to draw from" if draw else ""))
+            more = ", and kept nothing to draw from" if draw else ""
+            tqdm.write(f"{name:<28} {states[name]}{more}")
         todo = {name: spec for name, spec in specs.items() if name in chosen}
         cores = 1 if todo and on_gpu() else min(8, os.cpu_count() or 1)
         side_by_side(profile, todo, workers or cores,

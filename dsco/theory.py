@@ -24,8 +24,8 @@ __all__ = ['Law', 'make_law', 'squared_gap', 'moment_mmd', 'ascend_softmax', 'li
 class Law:
     """A finite law of features and labels, or a difference of two.
 
-    Row i of `z` (n, k) with label `y[i]` has weight `w[i]`. `z` and `w` (n,) in float64, `y` int64 (n,)
-    in 0 … `classes` − 1. The weights of a law sum to 1, those of a difference to 0."""
+    Row i of `z` (n, k) with label `y[i]` has weight `w[i]`. `z` and `w` (n,) in float64, `y`
+    int64 (n,) in 0 … `classes` − 1. The weights of a law sum to 1, those of a difference to 0."""
 
     z: Tensor
     y: Tensor
@@ -67,16 +67,16 @@ def check_laws(p: Law, q: Law) -> None:
         of_kind(name, law, Law, "pass make_law(feature_map, images)")
     (k, classes), (other, others) = ((law.z.shape[1], law.classes) for law in (p, q))
     if (k, classes) != (other, others):
-        raise ValueError(f"p has {k} features and {classes} classes, but q has {other} and {others}: "
+        raise ValueError(f"p has {k} features, {classes} classes, but q has {other} and {others}: "
                          "make both laws by the same feature map, of the same labels.")
 
 # %% ../nbs/10_matching.ipynb #fa1cc78c
 def ball_minimum(H: Tensor, G: Tensor, radius: float) -> tuple[Tensor, float, float]:
     """Where ½tr(WᵀHW) − tr(WᵀG) is least over ‖W‖ ≤ `radius`.
 
-    W (k, K), the value there and the multiplier μ of (8). `H` (k, k) symmetric, of any signs, `G`
-    (k, K), both float64. Exact up to rounding; Moré and Sorensen 1983. Raises ValueError for a radius
-    that is not positive."""
+    W (k, K), the value there and the multiplier μ of (8). `H` (k, k) symmetric, of any signs,
+    `G` (k, K), both float64. Exact up to rounding; Moré and Sorensen 1983. Raises ValueError for
+    a radius that is not positive."""
     number("radius", radius, 0, ends=False)
     values, basis = torch.linalg.eigh(H)
     g, size = basis.T @ G, float(G.norm()) / radius
@@ -98,7 +98,8 @@ def ball_minimum(H: Tensor, G: Tensor, radius: float) -> tuple[Tensor, float, fl
 
 
 def falling_zero(f: Callable[[float], float], low: float, high: float) -> float:
-    "Where the falling function `f` passes 0 from `low` to `high`; `low` when it is not positive there."
+    """Where the falling function `f` passes 0 from `low` to `high`; `low` when it is not positive
+    there."""
     if f(low) <= 0:
         return low
     for _ in range(100):
@@ -109,7 +110,8 @@ def falling_zero(f: Callable[[float], float], low: float, high: float) -> float:
 # %% ../nbs/10_matching.ipynb #e35b2390
 @dataclass(frozen=True)
 class Gap:
-    "The range of D(θ) = R_p(θ) − R_q(θ) over a set of weights: its `lowest` and its `highest` value."
+    """The range of D(θ) = R_p(θ) − R_q(θ) over a set of weights: its `lowest` and its `highest`
+    value."""
 
     lowest: float
     highest: float
@@ -126,7 +128,8 @@ class Gap:
 
 # %% ../nbs/10_matching.ipynb #10d00005
 def squared_gap(p: Law, q: Law, radius: float) -> Gap:
-    """The exact range of D, equation (7), for the squared loss of linear layers W with ‖W‖ ≤ `radius`.
+    """The exact range of D, equation (7), for the squared loss of linear layers W with ‖W‖ ≤
+    `radius`.
 
     Raises TypeError or ValueError for laws of other features or classes, and for the radius."""
     check_laws(p, q)
@@ -167,10 +170,11 @@ def softmax_risk(W: Tensor, law: Law, *, decay: float = 0.0) -> Tensor:
 
 
 def fit_softmax(law: Law, decay: float, *, iterations: int = 200) -> tuple[Tensor, float]:
-    """The linear layer (k, classes) of least `softmax_risk` with weight decay, and ε of equation (4).
+    """The linear layer (k, classes) of least `softmax_risk` with weight decay, and ε of equation
+    (4).
 
-    The objective J is decay-strongly convex, so J(W) − min J ≤ ‖∇J(W)‖² / (2 decay) whatever the solver
-    did. Raises ValueError unless decay > 0: without it the best weights need not exist."""
+    The objective J is decay-strongly convex, so J(W) − min J ≤ ‖∇J(W)‖² / (2 decay) whatever the
+    solver did. Raises ValueError unless decay > 0: without it the best weights need not exist."""
     number("decay", decay, 0, ends=False)
     W = torch.zeros(law.z.shape[1], law.classes).double().requires_grad_()
     lbfgs = torch.optim.LBFGS([W], max_iter=iterations, tolerance_grad=1e-7,
@@ -188,17 +192,19 @@ def fit_softmax(law: Law, decay: float, *, iterations: int = 200) -> tuple[Tenso
 
 # %% ../nbs/10_matching.ipynb #10d00008
 def ascend_softmax(p: Law, q: Law, radius: float, *, starts: Tensor, steps: int = 30) -> Gap:
-    """A range of D that weights with ‖W‖ ≤ `radius` reach, by projected gradient ascent on D and on −D.
+    """A range of D that weights with ‖W‖ ≤ `radius` reach, by projected gradient ascent on D and on
+    −D.
 
-    What is found lies *inside* the true range, so d_Θ is at least its discrepancy. Normalised steps,
-    radius/√t long, from each of `starts` (m, k, classes). Raises TypeError or ValueError for laws of
-    other features or classes, a radius that is not positive, and starts of another shape."""
+    What is found lies *inside* the true range, so d_Θ is at least its discrepancy. Normalised
+    steps, radius/√t long, from each of `starts` (m, k, classes). Raises TypeError or ValueError
+    for laws of other features or classes, a radius that is not positive, and starts of another
+    shape."""
     change = difference(p, q)
     number("radius", radius, 0, ends=False)
     of_kind("starts", starts, Tensor, "pass weights of shape (m, k, classes)")
     wanted = (p.z.shape[1], p.classes)
     if starts.ndim != 3 or tuple(starts.shape[1:]) != wanted or not len(starts):
-        raise ValueError(f"starts is {tuple(starts.shape)}, but it must be of shape (m, {wanted[0]}, "
+        raise ValueError(f"starts is {tuple(starts.shape)}, but it must be (m, {wanted[0]}, "
                          f"{wanted[1]}): try torch.randn(4, *{wanted}).double().")
     W = torch.cat([starts, starts])
     sign = torch.ones(len(W)).double()
@@ -228,18 +234,18 @@ def squared_gradient_gap(p: Law, q: Law, radius: float) -> float:
 def linear_excess_bound(H: Tensor, best: Tensor, rows: int, *, spread: float = 1.0) -> float:
     """The least expected excess risk that `rows` synthetic rows can leave: equation (18).
 
-    It is what is left after one gradient step of linear regression. `H` (d, d): second moments of the
-    real features. `best` (d,): a minimiser of the real risk. Starts have mean 0 and second moment
-    spread²·I. Raises ValueError for what is no second moment, and numbers below 0."""
+    It is what is left after one gradient step of linear regression. `H` (d, d): second moments
+    of the real features. `best` (d,): a minimiser of the real risk. Starts have mean 0 and
+    second moment spread²·I. Raises ValueError for what is no second moment, and numbers below 0."""
     whole("rows", rows, 0)
     number("spread", spread, 0)
     if tuple(H.shape) != 2 * tuple(best.shape) or not torch.allclose(H, H.mT):
-        raise ValueError(f"H has shape {tuple(H.shape)} and best {tuple(best.shape)}, but H must be "
-                         "symmetric, (d, d), and best (d,): pass xᵀx/n of features x (n, d).")
+        raise ValueError(f"H has shape {tuple(H.shape)} and best {tuple(best.shape)}, but H must "
+                         "be symmetric, (d, d), and best (d,): pass xᵀx/n of features x (n, d).")
     values, basis = torch.linalg.eigh(H)
     if float(values[0]) < -1e-6 * float(H.abs().max()):
-        raise ValueError(f"H has shape {tuple(H.shape)} and negative eigenvalues, but second moments "
-                         "have none: pass xᵀx/n of features x (n, d).")
+        raise ValueError(f"H has shape {tuple(H.shape)} and negative eigenvalues, but second "
+                         "moments have none: pass xᵀx/n of features x (n, d).")
     half = basis * values.clamp(min=0).sqrt()
     S = half.T @ (spread**2 * torch.eye(len(H)).to(H) + torch.outer(best, best)) @ half
     return 0.5 * float(torch.linalg.eigvalsh(S).flip(0)[rows:].clamp(min=0).sum())
