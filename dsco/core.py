@@ -22,7 +22,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -228,6 +228,22 @@ def first_line(error: Exception) -> str:
     "The type of an error and the beginning of its first line."
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:150]}"
 
+# %% ../nbs/60_core.ipynb #c0de0011
+class LongWork(Protocol):
+    "What `run_steps` advances: work in steps whose state can be kept and taken up again."
+
+    step: int
+    seconds: float
+
+    def advance(self) -> dict | None:
+        "One step; what the bar shall show."
+
+    def state_dict(self) -> dict:
+        "All that decides the rest."
+
+    def load_state_dict(self, state: dict) -> None:
+        "Go on from there."
+
 # %% ../nbs/60_core.ipynb #d271fc6a
 @contextmanager
 def holding_signals() -> Iterator[list[int]]:
@@ -253,7 +269,7 @@ def holding_signals() -> Iterator[list[int]]:
             signal.raise_signal(noted[0])
 
 
-def save_state(state: object, file: Path) -> None:
+def save_state(state: LongWork, file: Path) -> None:
     "Write the state; where that fails, the work goes on all the same."
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -264,7 +280,7 @@ def save_state(state: object, file: Path) -> None:
                       "goes on, but a later run cannot resume from here.", stacklevel=3)
 
 
-def load_state(state: object, file: Path) -> None:
+def load_state(state: LongWork, file: Path) -> None:
     "Read the state back; a damaged file is put aside, and `state` stays as it is."
     if not file.is_file():
         return
@@ -276,7 +292,7 @@ def load_state(state: object, file: Path) -> None:
         set_aside(file, error)
 
 # %% ../nbs/60_core.ipynb #8cea913b
-def run_steps(state: object, total: int, *, file: Path | None = None, save_every: float = 60,
+def run_steps(state: LongWork, total: int, *, file: Path | None = None, save_every: float = 60,
               desc: str = "", unit: str = "step", progress: bool = True) -> None:
     """Advance `state` to its step `total`, or until it is `finished`.
 
@@ -319,7 +335,7 @@ def whole(name: str, value: object, least: int = 1) -> int:
     return int(value)
 
 # %% ../nbs/60_core.ipynb #c0de0004
-def number(name: str, value: object, least: float, most: float = 1e30, *,
+def number(name: str, value: Any, least: float, most: float = 1e30, *,
            ends: bool = True) -> float:
     """`value` as Python's float; ValueError unless it is between the bounds (`ends`: or one of
     them)."""

@@ -193,10 +193,8 @@ def test_distill_then_evaluate(init, networks, tmp_path):
 
 def test_distill_takes_rates_and_a_beginning(tmp_path):
     "The options reach the run: a rate far too high stops it with a message that names the option's value."
-    data, common = (
-        write_images(tmp_path / "data"),
-        ["distill", "--data", "data", "--root", tmp_path, "--ipc", 1, "--outer-steps", 2],
-    )
+    write_images(tmp_path / "data")
+    common = ["distill", "--data", "data", "--root", tmp_path, "--ipc", 1, "--outer-steps", 2]
     made = dsco(
         *common,
         "--window",

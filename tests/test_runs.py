@@ -539,8 +539,8 @@ def test_what_made_a_committed_result_is_in_the_history(profile):
         for path in (ROOT / "papermill_runs" / profile).glob("*.json")
     ]
     assert len(records) > 3
-    for record in records:
-        assert {record["made"]["dsco"], record["made"]["notebook"]} <= known, record["name"]
+    for one in records:
+        assert {one["made"]["dsco"], one["made"]["notebook"]} <= known, one["name"]
 
 
 @pytest.mark.parametrize("profile", PROFILES)
