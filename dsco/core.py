@@ -232,14 +232,25 @@ def first_line(error: Exception) -> str:
 class LongWork(Protocol):
     "What `run_steps` advances: work in steps whose state can be kept and taken up again."
 
-    step: int
-    seconds: float
+    @property
+    def step(self) -> int:
+        "Steps that are done."
+        ...
+
+    @property
+    def seconds(self) -> float:
+        "Time that they took."
+        ...
+
+    @seconds.setter
+    def seconds(self, value: float) -> None: ...
 
     def advance(self) -> dict | None:
         "One step; what the bar shall show."
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         "All that decides the rest."
+        ...
 
     def load_state_dict(self, state: dict) -> None:
         "Go on from there."
@@ -340,7 +351,8 @@ def number(name: str, value: Any, least: float, most: float = 1e30, *,
     """`value` as Python's float; ValueError unless it is between the bounds (`ends`: or one of
     them)."""
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not real or not (least <= value <= most if ends else least < value < most):
+    inside = real and (least <= float(value) <= most if ends else least < float(value) < most)
+    if not inside:
         bounds = f"from {least:g} to {most:g}" if ends else f"above {least:g} and below {most:g}"
         raise ValueError(f"{name} is {shown(value)}, but it must be a number {bounds}: change it.")
     return float(value)

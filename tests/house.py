@@ -41,14 +41,14 @@ TARGETS = {
 # (Lines of the package were 6,912 while a quarter of them was wider than 100 columns: the same code takes more lines now.)
 LIMITS = TARGETS | {
     "parameters of distill": 13,
-    "lines of the package": 8340,
-    "lines of checks": 622,
-    "lines of the largest module": 622,
-    "wide lines, %": 11.6,
-    "public names": 414,
-    "used public names, %": 50,
-    "lines of an export cell, median": 19,
-    "lines of an export cell, 90th percentile": 52.6,
+    "lines of the package": 8960,
+    "lines of checks": 434,
+    "lines of the largest module": 490,
+    "wide lines, %": 0,
+    "public names": 152,
+    "used public names, %": 98.7,
+    "lines of an export cell, median": 13,
+    "lines of an export cell, 90th percentile": 29,
     "runs without a replay": 2,
 }
 HIGH = {"used public names, %"}
