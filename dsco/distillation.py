@@ -289,8 +289,9 @@ def check_every_class(name: str, images: ImageSet) -> None:
     "Raise TypeError or ValueError unless there is an image of every class."
     of_kind(name, images, ImageSet, "pass data.train or data.test, for example")
     if not images.counts.all():
-        raise ValueError(f"{name} has no image of class {images.classes[images.counts.argmin()]!r}: "
-                         f"add some, or leave the class out of {name}.classes.")
+        empty = images.classes[int(images.counts.argmin())]
+        raise ValueError(f"{name} has no image of class {empty!r}: add some, or leave the class "
+                         f"out of {name}.classes.")
 
 # %% ../nbs/22_distill.ipynb #b3e0c009
 def try_step(run: Distillation) -> None:
