@@ -312,6 +312,14 @@ def kept_so_far(run: Run):
         os.replace(output, partial)
         raise RunError(f"{error} Its notebook so far is {partial.relative_to(run.root)}.") from None
 
+# %% ../nbs/63_runs.ipynb #63a0f00d
+def in_short(record: dict, profile: str) -> list[str]:
+    "Lines for the screen: the first numbers that a run found, and where its first figures lie."
+    found = [f"{name} {value:g}" for name, value in record.get("metrics", {}).items()
+             if isinstance(value, (int, float)) and name not in record.get("timings", [])]
+    figures = [f"figures/{profile}/{name}.png" for name in record.get("figures", [])]
+    return [f"    {', '.join(words[:4])}" for words in (found, figures) if words]
+
 # %% ../nbs/63_runs.ipynb #00f6af49
 FINISHING = threading.Lock()  # results.csv belongs to all runs of a profile
 
@@ -337,7 +345,8 @@ def run_one(spec: RunSpec, profile: str, root: Path, runs: Iterable[str], stop: 
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     took = time.perf_counter() - start
-    return f"done in {took:.0f} s → papermill_runs/{profile}/{spec.name}.ipynb"
+    return "\n".join([f"done in {took:.0f} s → papermill_runs/{profile}/{spec.name}.ipynb",
+                      *in_short(read_record(spec.name, profile, root) or {}, profile)])
 
 # %% ../nbs/63_runs.ipynb #0b51e5de
 def side_by_side(title: str, specs: dict[str, RunSpec], workers: int,
