@@ -40,15 +40,10 @@ TARGETS = {
 # What is reached, where that is not yet the target. A figure may only get better: lower its limit when it does.
 # (Lines of the package were 6,912 while a quarter of them was wider than 100 columns: the same code takes more lines now.)
 LIMITS = TARGETS | {
-    "parameters of distill": 13,
     "lines of the package": 8960,
     "lines of checks": 434,
     "lines of the largest module": 490,
-    "wide lines, %": 0,
     "public names": 152,
-    "used public names, %": 98.7,
-    "lines of an export cell, median": 13,
-    "lines of an export cell, 90th percentile": 29,
     "runs without a replay": 2,
 }
 HIGH = {"used public names, %"}

@@ -1121,7 +1121,7 @@ CASES = {
     "laws of other classes": (
         lambda t: moment_mmd(t.law(10), t.law(1)),
         ValueError,
-        ["p has 3 features and 10 classes", "3 and 1"],
+        ["p has 3 features, 10 classes", "3 and 1"],
     ),
     "gap in no ball": (
         lambda t: squared_gap(t.law(), t.law(), float("inf")),

@@ -126,7 +126,7 @@ def test_a_prior_that_the_cache_cannot_take_is_still_returned(few, cache, monkey
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sys.modules["dsco.prior"], "write_parts", full)
+    monkeypatch.setattr(sys.modules["dsco.pretrained"], "write_parts", full)
     with pytest.warns(UserWarning, match="could not be kept"):
         prior = Prior.fit(few, steps=2, width=32, depth=1, progress=False)
     assert prior.record["steps"] == 2
@@ -429,7 +429,7 @@ LONG = """
 import sys, torch
 torch.set_num_threads(1)
 from dsco import Prior, load_data
-from dsco.prior import Fit
+from dsco.diffusion import Fit
 advance = Fit.advance
 def told(self):
     found = advance(self)
