@@ -553,6 +553,11 @@ def test_no_committed_result_is_in_pieces(profile):
     ]
 
 
+def test_the_quick_results_stand():
+    "They are made, or verified, again in minutes: see `dsco reproduce quick --verify`."
+    assert {run.state for run in status("quick", root=ROOT)} <= {"current", "replayed"}
+
+
 @pytest.mark.parametrize("profile", (*PROFILES, "gpu"))
 def test_every_run_can_be_replayed_in_a_moment(profile):
     specs = load_profile(profile, root=ROOT)
