@@ -19,10 +19,10 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -373,6 +373,14 @@ def one_of(name: str, value: object, choices: Collection[str]) -> str:
         raise ValueError(f"{name} is {shown(value)}, but it must be one of {', '.join(choices)}: "
                          "choose one.")
     return value
+
+# %% ../nbs/60_core.ipynb #c0de0012
+Entry = TypeVar("Entry")
+
+
+def from_table(name: str, value: object, kind: type[Entry], table: Mapping[str, Entry]) -> Entry:
+    "`value` itself where it is a `kind`, else the entry of `table` by that name; ValueError for none."
+    return value if isinstance(value, kind) else table[one_of(name, value, table)]
 
 # %% ../nbs/60_core.ipynb #c0de0008
 def of_kind(name: str, value: object, kind: type | tuple[type, ...], mend: str) -> None:

@@ -99,16 +99,16 @@ def numbers(rows: Sequence[dict], metrics: Sequence[dict],
 
 # %% ../nbs/63_runs.ipynb #63a00001
 def differing(before: dict[str, str], after: dict[str, str]) -> tuple[dict[str, tuple], int]:
-    """{name: (before, after)} of numbers that differ, None for one that is missing; how many are
-    compared."""
-    pairs = {name: (before.get(name), after.get(name)) for name in sorted(before | after)}
+    """{name: (before, after)} of numbers that differ, None for one that is no longer there; how
+    many are compared. What a chapter finds today beyond its old numbers is no difference."""
+    pairs = {name: (value, after.get(name)) for name, value in sorted(before.items())}
     compared = {name: pair for name, pair in pairs.items() if CLOCK not in pair}
     return {name: pair for name, pair in compared.items() if pair[0] != pair[1]}, len(compared)
 
 # %% ../nbs/63_runs.ipynb #ac1ddeb7
 def replay(spec: RunSpec, specs: dict[str, RunSpec], made: dict[str, dict], profile: str,
-           root: Path,
-           stop: threading.Event, extra: dict[str, str] | None = None) -> dict[str, list[dict]]:
+           root: Path, stop: threading.Event,
+           extra: dict[str, str] | None = None) -> dict[str, list[dict]]:
     """The {rows, metrics, timings} of a run by the content that `made` names, with its replay's
     numbers.
 
@@ -141,7 +141,7 @@ def write_table(content: Path, path: Path, rows: Sequence[dict]) -> None:
     "Write `rows` as the package in `content` writes them: its table may have other columns."
     if rows:
         subprocess.run([sys.executable, "-c", WRITER, str(path)], input=json.dumps(rows), text=True,
-                       check=True, env=os.environ | {"PYTHONPATH": str(content)})
+                       check=True, cwd=content, env=os.environ | {"PYTHONPATH": str(content)})
 
 # %% ../nbs/63_runs.ipynb #cf16e1a3
 def remembered(spec: RunSpec, specs: dict[str, RunSpec], made: dict[str, dict], profile: str,
@@ -165,8 +165,8 @@ def verify(profile: str, *, root: str | Path | None = None, only: Sequence[str] 
     """Replay the open results of a profile by the content that made them and by today's.
 
     A result whose numbers all agree is noted as replayed in its record. Returns, for the others,
-    the numbers that differ: {run: {name: (then, now)}}; a number that one side lacks is None
-    there. `only`: names of runs. `workers`: how many at once (None: one a core, at most 8).
+    the numbers that differ: {run: {name: (then, now)}}; `now` is None for a number that is no
+    longer there. `only`: names of runs. `workers`: how many at once (None: one a core, at most 8).
     Raises RunError where there is no git, or a replay does not run to its end."""
     root = project_root(root)
     specs, wrong = load_profile(profile, root=root), {}

@@ -14,7 +14,7 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-from .core import listed, one_of, shuffled, stable_seed, whole
+from .core import from_table, listed, shuffled, stable_seed, whole
 from .data import ImageSet
 from .discrepancy import (FourierMap, Kernel, as_cloud, as_weights, distance_kernel,
                               full_precision, make_kernel, median_distance, moment_gap, or_one,
@@ -345,10 +345,7 @@ def target_rows(images: ImageSet, label: int, objective: Objective) -> Tensor:
 
 def find_objective(objective: str | Objective) -> Objective:
     "The objective of that name in `OBJECTIVES`, or the objective itself."
-    if isinstance(objective, Objective):
-        return objective
-    one_of("objective", objective, OBJECTIVES)
-    return OBJECTIVES[objective]
+    return from_table("objective", objective, Objective, OBJECTIVES)
 
 # %% ../nbs/05_discrepancy.ipynb #14f91d01
 def prefix_sizes(ipc: int) -> list[int]:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .augment import Augmentation
-from .core import alike, find_device, mixed_precision, of_kind, one_of, stable_seed, whole
+from .core import alike, find_device, from_table, mixed_precision, of_kind, stable_seed, whole
 from .data import ImageSet, to_float
 from .networks import build_network
 
@@ -74,10 +74,7 @@ PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (
 # %% ../nbs/03_evaluation.ipynb #a0660001
 def find_protocol(protocol: str | Protocol) -> Protocol:
     "The record for a name in `PROTOCOLS`, or the record itself."
-    if isinstance(protocol, Protocol):
-        return protocol
-    one_of("protocol", protocol, PROTOCOLS)
-    return PROTOCOLS[protocol]
+    return from_table("protocol", protocol, Protocol, PROTOCOLS)
 
 # %% ../nbs/03_evaluation.ipynb #a0660002
 def network_label(protocol: Protocol) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from dsco.profiles import code_cells, content_id, load_profile, read_record, status
 from dsco.records import COLUMNS, read_rows, record, results, save_figure
-from dsco.replay import outside, rehearse, spot, verify
+from dsco.replay import outside, rehearse, spot, verify, write_table
 from dsco.runs import LARGEST, RunError, reproduce
 
 ROOT = Path(__file__).parent.parent
@@ -551,6 +551,17 @@ def test_no_committed_result_is_in_pieces(profile):
         for run in status(profile, root=ROOT)
         if run.state == "unknown" or "gone" in run.why
     ]
+
+
+def test_a_table_is_written_by_the_package_of_its_content(tmp_path, monkeypatch):
+    "Wherever we stand: old content finds the columns that it knows."
+    (tmp_path / "dsco").mkdir()
+    (tmp_path / "dsco/__init__.py").touch()
+    writer = "def write_rows(path, rows): open(path, 'w').write('as then')"
+    (tmp_path / "dsco/records.py").write_text(f"COLUMNS = ('seed',)\n{writer}\n")
+    monkeypatch.chdir(ROOT)
+    write_table(tmp_path, tmp_path / "table.csv", [{"seed": 1}])
+    assert (tmp_path / "table.csv").read_text() == "as then"
 
 
 def test_the_quick_results_stand():

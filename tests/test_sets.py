@@ -146,21 +146,15 @@ def test_a_set_trains_like_any_torchvision_dataset(doped):
     )
 
 
+def shards(n, prior, few, feature_maps, **options):
+    "The parts of one call, each made by itself."
+    one = {"data": few, "feature_maps": feature_maps, **QUIET, **options}
+    return [concentrate(prior, shard=(k, n), **one) for k in range(n)]
+
+
 def test_shards_make_the_whole(whole, prior, few, feature_maps):
     "Bitwise on one device, whoever makes which classes, with 7 images in memory or 500."
-    parts = [
-        concentrate(
-            prior,
-            ipc=2,
-            data=few,
-            feature_maps=feature_maps,
-            recipe=short(4),
-            chunk=7,
-            shard=(k, 3),
-            **QUIET,
-        )
-        for k in range(3)
-    ]
+    parts = shards(3, prior, few, feature_maps, ipc=2, recipe=short(4), chunk=7)
     merged = ConcentratedSet.merge(parts[::-1])
     assert same_set(merged, whole)
     assert merged.config["discrepancy"] == pytest.approx(whole.config["discrepancy"], abs=1e-5)
@@ -168,26 +162,13 @@ def test_shards_make_the_whole(whole, prior, few, feature_maps):
 
 def test_shards_of_one_image_a_class(prior, few, feature_maps):
     "The smallest batches, where arithmetic is most likely to differ."
-    make = lambda **options: concentrate(
-        prior, ipc=1, data=few, feature_maps=feature_maps, recipe=short(3), **QUIET, **options
-    )
-    assert same_set(ConcentratedSet.merge([make(shard=(k, 4)) for k in range(4)]), make())
+    options = {"ipc": 1, "recipe": short(3)}
+    [at_once] = shards(1, prior, few, feature_maps, **options)
+    assert same_set(ConcentratedSet.merge(shards(4, prior, few, feature_maps, **options)), at_once)
 
 
 def test_shards_of_a_doped_set(doped, prior, few, feature_maps):
-    parts = [
-        concentrate(
-            prior,
-            ipc=3,
-            data=few,
-            feature_maps=feature_maps,
-            recipe=short(0),
-            doping=1 / 3,
-            shard=(k, 2),
-            **QUIET,
-        )
-        for k in range(2)
-    ]
+    parts = shards(2, prior, few, feature_maps, ipc=3, recipe=short(0), doping=1 / 3)
     assert same_set(ConcentratedSet.merge(parts), doped)
 
 
