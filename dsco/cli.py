@@ -179,9 +179,7 @@ def add_concentrate(commands) -> None:
 
 # %% ../nbs/64_command_line.ipynb #64a0000d
 def run_distill(words: argparse.Namespace) -> None:
-    """`dsco distill`: a fresh network, `distill`, `save`.
-
-    The state is kept in the cache: a run that was stopped goes on."""
+    "`dsco distill`: a fresh network, `distill` (its state is cached, so that it resumes), `save`."
     check_out(Path(words.out))
     if words.window and (words.steps or words.epochs or words.init == "fixed"):
         raise ValueError("--window trains in the ordinary way, but --steps, --epochs and --init "
@@ -201,8 +199,7 @@ def run_distill(words: argparse.Namespace) -> None:
     start = Random() if anywhere else Known()
     small = distill(network, train, ipc=words.ipc, inner=inner, start=start,
                     learn=Pixels(begin), outer=outer, soft_labels=words.soft_labels,
-                    seed=words.seed,
-                    file="auto")
+                    seed=words.seed, file="auto")
     small.config["architecture"] = words.network
     save_and_say(small, words)
 
@@ -278,17 +275,11 @@ def run_evaluate(words: argparse.Namespace) -> None:
         found["ci95"] = result.ci95 if math.isfinite(result.ci95) else None
         print(json.dumps({"set": words.set, "data": words.data} | found))
         return
-    said = repr(result)
-    if len(result.accuracies) == 1:
-        about = f"{result.protocol}, {result.network}, one network, so no interval"
-        said = f"{result.mean:.2f} % ({about})"
-    print(f"{words.set}, tested on {words.data}: {said}")
+    print(f"{words.set}, tested on {words.data}: {result!r}")
 
 # %% ../nbs/64_command_line.ipynb #64a00012
 def evaluate_own_schedule(small, test, seeds: int):
-    """`evaluate_with_schedule` on the network that `small` was made for.
-
-    Or on `seeds` fresh ones where it was made for any."""
+    "Its schedule on the network that `small` was made for; for any network, on `seeds` fresh ones."
     from dsco.core import stable_seed
     from dsco.networks import build_network
     from dsco.schedules import evaluate_with_schedule
@@ -324,7 +315,7 @@ def run_reproduce(words: argparse.Namespace) -> None:
 
     where = dict(root=words.root, only=words.only)
     if words.verify or words.spot or words.rehearse:
-        check_profile(words, where)
+        compare_profile(words, where)
     elif not words.status:
         reproduce(words.profile, force=words.force, draw=words.draw, workers=words.workers, **where)
         folder = f"papermill_runs/{words.profile}"
@@ -335,7 +326,7 @@ def run_reproduce(words: argparse.Namespace) -> None:
     print("\n".join(map(str, status(words.profile, root=words.root))))
 
 # %% ../nbs/64_command_line.ipynb #64a00015
-def check_profile(words: argparse.Namespace, where: dict) -> None:
+def compare_profile(words: argparse.Namespace, where: dict) -> None:
     "Verify, spot-check or rehearse; RunError names the numbers that a result does not stand by."
     from dsco.replay import rehearse, spot, verify
     from dsco.runs import RunError
@@ -382,8 +373,7 @@ def make_parser() -> Parser:
 
 # %% ../nbs/64_command_line.ipynb #d8464c9b
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` (None: that of this process); returns its exit code, raises
-    nothing."""
+    "Run the command line `argv` (None: of this process); returns its exit code, raises nothing."
     with plain_streams():
         try:
             words, unknown = make_parser().parse_known_args(argv)

@@ -23,7 +23,7 @@ from .core import (cache_folder, check_writable, digest, listed, number, of_kind
                        stable_seed, whole)
 from .data import ImageSet, to_float
 from .doping import choose_share, predicted_share, real_counts
-from .features import FeatureMap, extract, random_features, trajectory_features
+from .features import FeatureMap, default_features, extract
 from .nopt import optimise_noise, pool_features
 from .pretrained import data_digest
 from .prior import Prior
@@ -33,7 +33,7 @@ from .target import OBJECTIVES, Target, greedy_rows, make_target, prefix_sizes, 
 from .training import Protocol, evaluate, find_protocol
 
 # %% auto #0
-__all__ = ['Recipe', 'default_features', 'Aim', 'make_aim', 'Auto', 'concentrate']
+__all__ = ['Recipe', 'Aim', 'make_aim', 'Auto', 'concentrate']
 
 # %% ../nbs/33_concentrate.ipynb #9b73d1b7
 @dataclass(frozen=True)
@@ -69,24 +69,6 @@ class Recipe:
         number("held_out", self.held_out, 0, 1, ends=False)
         one_of("start", self.start, ("pool", "real"))
         one_of("objective", self.objective, OBJECTIVES)
-
-# %% ../nbs/33_concentrate.ipynb #64921bfe
-def default_features(images: ImageSet, *, networks: int = 1, random: int = 1,
-                     steps: Sequence[int] = (30, 100, 400), width: int = 64, seed: int = 0,
-                     device: str | torch.device | None = None, progress: bool = True
-                     ) -> list[FeatureMap]:
-    """Embeddings of `networks` classifiers at several `steps` of their training on `images`.
-
-    And of `random` untrained ones."""
-    maps: list[FeatureMap] = []
-    for i in range(networks):
-        maps += trajectory_features(images, steps=steps, width=width, device=device,
-                                    seed=stable_seed(seed, "trajectory", i), progress=progress)
-    if random:
-        assert images.statistics is not None  # measured when the set was made
-        maps += random_features(images.shape, len(images.classes), statistics=images.statistics,
-                                count=random, width=width, seed=seed)
-    return maps
 
 # %% ../nbs/33_concentrate.ipynb #f8a04f55
 @dataclass(frozen=True)

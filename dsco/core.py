@@ -65,8 +65,7 @@ MACHINE = platform.node()[:20]
 
 
 def work_name(final: Path, kind: str, process: int | None = None) -> str:
-    """Name of a temporary `final`, of kind `tmp` or `old`: it tells which machine and process made
-    it."""
+    "Name of a temporary `final`, of kind `tmp` or `old`, with the machine and process making it."
     return f"{final.name}.{MACHINE}-{process or os.getpid()}.{kind}"
 
 
@@ -91,8 +90,7 @@ def workshop(final: Path) -> Path:
 
 # %% ../nbs/60_core.ipynb #a2e6c961
 def exchange(new: Path, final: Path, old: Path) -> None:
-    """Put the folder `new` in the place of `final`, which becomes `old`; again when somebody was
-    faster."""
+    "Put the folder `new` in the place of `final`, which becomes `old`; again if somebody won."
     if new.parent == final:
         return refill(new, final, old)
     for _ in range(1000):
@@ -348,8 +346,7 @@ def whole(name: str, value: object, least: int = 1) -> int:
 # %% ../nbs/60_core.ipynb #c0de0004
 def number(name: str, value: Any, least: float, most: float = 1e30, *,
            ends: bool = True) -> float:
-    """`value` as Python's float; ValueError unless it is between the bounds (`ends`: or one of
-    them)."""
+    "`value` as Python's float; ValueError unless it is between the bounds (`ends`: or on one)."
     real = isinstance(value, numbers.Real) and not isinstance(value, bool)
     inside = real and (least <= float(value) <= most if ends else least < float(value) < most)
     if not inside:
@@ -359,8 +356,7 @@ def number(name: str, value: Any, least: float, most: float = 1e30, *,
 
 # %% ../nbs/60_core.ipynb #c0de0006
 def listed(name: str, values: object, each: Callable[[str, object], Any], example: str) -> list:
-    """`values` as a list, every one of them asked by `each`; ValueError for none at all, or for
-    text."""
+    "`values` as a list, every one of them asked by `each`; ValueError for none at all, or text."
     if isinstance(values, str) or not isinstance(values, Iterable) or not (found := list(values)):
         raise ValueError(f"{name} is {shown(values)}, but it must be a list of at least one value: "
                          f"try {example}.")
@@ -379,13 +375,12 @@ Entry = TypeVar("Entry")
 
 
 def from_table(name: str, value: object, kind: type[Entry], table: Mapping[str, Entry]) -> Entry:
-    "`value` itself where it is a `kind`, else the entry of `table` by that name; ValueError for none."
+    "`value` itself where it is a `kind`, else the entry of `table` of that name, or ValueError."
     return value if isinstance(value, kind) else table[one_of(name, value, table)]
 
 # %% ../nbs/60_core.ipynb #c0de0008
 def of_kind(name: str, value: object, kind: type | tuple[type, ...], mend: str) -> None:
-    """Raise TypeError unless `value` is of the class `kind`, or of one of them; `mend` says what to
-    pass."""
+    "Raise TypeError unless `value` is of the class `kind`, or one of them; `mend`: what to pass."
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
         wanted = " or ".join(k.__name__ for k in kinds)

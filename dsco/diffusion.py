@@ -21,7 +21,7 @@ from .core import load_state, mixed_precision, run_steps, stable_seed
 from .data import ImageSet, to_float
 
 # %% auto #0
-__all__ = ['noise_schedule', 'Fit', 'trajectory']
+__all__ = ['Fit', 'trajectory']
 
 # %% ../nbs/30_prior.ipynb #a559e877
 def noise_schedule():

@@ -19,8 +19,8 @@ from .data import ImageSet, to_float
 from .networks import Classifier, build_network
 
 # %% auto #0
-__all__ = ['FeatureMap', 'pixel_features', 'Embedding', 'random_features', 'trajectory_features', 'backbone_features',
-           'feature_batches', 'extract']
+__all__ = ['FeatureMap', 'pixel_features', 'Embedding', 'random_features', 'trajectory_features', 'default_features',
+           'backbone_features', 'feature_batches', 'extract']
 
 # %% ../nbs/04_features.ipynb #a2ea4fad
 FeatureMap = Callable[[Tensor], Tensor]
@@ -138,6 +138,24 @@ def trajectory_features(images: ImageSet, *, steps: Sequence[int] = (20, 100, 40
         train_step(model, optimizer, pixels[batch], labels[batch], (mean, std), augment, g)
         if step in wanted:
             maps.append(Embedding(model, (mean, std), name=f"step {step}"))
+    return maps
+
+# %% ../nbs/04_features.ipynb #64921bfe
+def default_features(images: ImageSet, *, networks: int = 1, random: int = 1,
+                     steps: Sequence[int] = (30, 100, 400), width: int = 64, seed: int = 0,
+                     device: str | torch.device | None = None, progress: bool = True
+                     ) -> list[FeatureMap]:
+    """Embeddings of `networks` classifiers at several `steps` of their training on `images`.
+
+    And of `random` untrained ones."""
+    maps: list[FeatureMap] = []
+    for i in range(networks):
+        maps += trajectory_features(images, steps=steps, width=width, device=device,
+                                    seed=stable_seed(seed, "trajectory", i), progress=progress)
+    if random:
+        assert images.statistics is not None  # measured when the set was made
+        maps += random_features(images.shape, len(images.classes), statistics=images.statistics,
+                                count=random, width=width, seed=seed)
     return maps
 
 # %% ../nbs/04_features.ipynb #7f574005

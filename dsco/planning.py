@@ -11,165 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from .core import alike, listed, number, of_kind, shuffled, stable_seed, whole
 from .data import ImageSet
-from .discrepancy import distance_kernel, energy_distance, self_mean
-from .doping import real_counts
 from .features import FeatureMap, extract, trajectory_features
+from .floor import Floor, draw_mixture, generator_floor, jackknife
 from .prior import Prior
 from .selection import select_random
 from .training import Protocol, evaluate, find_protocol
 
 # %% auto #0
-__all__ = ['intrinsic_dimension', 'Floor', 'generator_floor', 'draw_mixture', 'ErrorCurve', 'fit_error_curve', 'Forecast', 'Plan',
-           'Pilot', 'plan']
-
-# %% ../nbs/11_efficiency_limit.ipynb #56646b9f
-def check_points(name: str, x: Tensor) -> None:
-    "Raise TypeError or ValueError for what is no tensor, and for a coordinate that is not finite."
-    of_kind(name, x, Tensor, "pass extract(feature_map, images), for example")
-    if odd := int((~x.isfinite()).sum()):
-        raise ValueError(f"{name} has {odd} coordinates that are not finite: leave them out.")
-
-# %% ../nbs/11_efficiency_limit.ipynb #e2b0fb7c
-def intrinsic_dimension(x: Tensor, *, neighbours: int = 10) -> float:
-    """The dimension of the cloud x (n, d), from the distances to the `neighbours` nearest points of
-    each.
-
-    Levina and Bickel 2005, averaged as by MacKay and Ghahramani. Too low where the true value is
-    above about 5 and points are few. Copies of a point count once. Raises ValueError for a shape or
-    a number that does not fit."""
-    check_points("x", x)
-    cloud = torch.unique(x.double(), dim=0) if x.ndim == 2 else x[:0]
-    if not 2 < whole("neighbours", neighbours) + 1 < len(cloud):
-        raise ValueError(f"neighbours is {neighbours} and x has shape {tuple(x.shape)}, but x must "
-                         f"(n, d) and neighbours from 2 to n − 2, where {len(cloud)} points "
-                         "differ: change neighbours or pass more points.")
-    apart = torch.cdist(cloud, cloud, compute_mode="donot_use_mm_for_euclid_dist")
-    near = apart.topk(neighbours + 1, largest=False).values[:, 1:].log()
-    return 1 / float((near[:, -1:] - near[:, :-1]).mean())  # (14)
-
-# %% ../nbs/11_efficiency_limit.ipynb #3d42a7da
-@dataclass(frozen=True)
-class Floor:
-    """How far a generator is from the data, in units where one random real image has discrepancy 1.
-
-    `delta2`: δ² = D(p, g). `spread`: c_g²/c_p², how much its samples scatter. `folds`: (k, 2), both
-    with one of k parts of the points left out, for intervals."""
-
-    delta2: float
-    spread: float
-    folds: np.ndarray
-
-    @property
-    def left_out(self) -> list[Floor]:
-        "The floors with one part of the points left out."
-        return [Floor(float(delta2), float(spread), self.folds) for delta2, spread in self.folds]
-
-    def crossing(self, bias_weight: float = 1.0, noise_weight: float = 1.0) -> float:
-        """n*: images a class from which on real sets beat synthetic ones; at most 0 where they
-        always do.
-
-        The weights multiply δ² and c_g²."""
-        lead = 1 - noise_weight * self.spread
-        if self.delta2 == 0:
-            return float("inf") if lead > 0 else 0.0
-        return lead / (bias_weight * self.delta2)
-
-    def terms(self, ipc: float, share: float) -> tuple[float, float, float]:
-        """The terms of (15): bias, scatter of the real images, scatter of the samples.
-
-        For `ipc` images a class, a `share` of them real."""
-        return (1 - share) ** 2 * self.delta2, share / ipc, (1 - share) * self.spread / ipc
-
-    def discrepancy(self, ipc: float, share: float) -> float:
-        "Expected energy distance of such a set, drawn at random: equation (15)."
-        return sum(self.terms(ipc, share))
-
-    def margin(self, ipc: float, share: float) -> float:
-        "Half-width of the 95 % jackknife interval of `discrepancy`."
-        return jackknife([floor.discrepancy(ipc, share) for floor in self.left_out])
-
-# %% ../nbs/11_efficiency_limit.ipynb #c7c61de3
-def jackknife(values: Sequence[float] | np.ndarray) -> float:
-    "Half the 95 % interval from leave-one-part-out values; infinite when one of them is."
-    from scipy.stats import t
-
-    if not np.isfinite(values).all():
-        return float("inf")
-    quantile = t.ppf(0.975, len(values) - 1)
-    return float(quantile * np.sqrt((len(values) - 1) * np.var(values)))
-
-# %% ../nbs/11_efficiency_limit.ipynb #11d00002
-def mean_floor(pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[float, float]:
-    "δ² and c_g² over c_p², mean over pairs (real, generated)."
-    rows = []
-    for x, y in pairs:
-        equal = (z.new_full((len(z),), 1 / len(z)) for z in (x, y))
-        unit, own = (-float(self_mean(distance_kernel, z, w, unbiased=True))
-                     for z, w in zip((x, y), equal, strict=True))
-        rows.append((float(energy_distance(x, y, unbiased=True)) / unit, own / unit))
-    delta2, spread = np.mean(rows, 0)
-    return max(float(delta2), 0.0), float(spread)
-
-# %% ../nbs/11_efficiency_limit.ipynb #bf5a6bb6
-def check_clouds(i: int, x: Tensor, y: Tensor) -> None:
-    """Raise unless pair `i` is two clouds of finite points in one space, with real points that
-    differ."""
-    check_points(f"real[{i}]", x)
-    check_points(f"generated[{i}]", y)
-    if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1]:
-        raise ValueError(f"real[{i}] is of shape {tuple(x.shape)}, the other {tuple(y.shape)}, but "
-                         "they must be (n, d) and (m, d): take both from one feature map.")
-    if len(x) and (x == x[0]).all():
-        raise ValueError(f"real[{i}] has {len(x)} times the same point, so that it gives no unit "
-                         "of discrepancy: pass images that differ.")
-
-# %% ../nbs/11_efficiency_limit.ipynb #e1d89186
-def generator_floor(real: Sequence[Tensor], generated: Sequence[Tensor], *,
-                    folds: int = 10) -> Floor:
-    """δ² and c_g² in units of c_p², mean over pairs of clouds, one a class and feature map.
-
-    `real[i]` (n, d), `generated[i]` (m, d). Unbiased (pairs of a point with itself left out), so δ²
-    may come out negative; it is then 0. Raises ValueError for lists of different lengths and clouds
-    of fewer than 2·`folds` points."""
-    if len(real) != len(generated) or not real:
-        raise ValueError(f"real has {len(real)} clouds and generated {len(generated)}, but they "
-                         "must be as many, and not none: give one of each a class.")
-    pairs = list(zip(real, generated, strict=True))
-    for i, pair in enumerate(pairs):
-        check_clouds(i, *pair)
-    if 2 * whole("folds", folds, 2) > (least := min(map(len, [*real, *generated]))):
-        raise ValueError(f"folds is {folds} and the smallest cloud has {least} points, but it must "
-                         "have twice as many: lower folds or add images.")
-
-    def without(x: Tensor, k: int) -> Tensor:
-        return x[torch.arange(len(x)) % folds != k]
-
-    left_out = [[(without(x, k), without(y, k)) for x, y in pairs] for k in range(folds)]
-    return Floor(*mean_floor(pairs), np.array([mean_floor(part) for part in left_out]))
-
-# %% ../nbs/11_efficiency_limit.ipynb #0917fc8c
-def draw_mixture(real: ImageSet, generated: ImageSet, ipc: int, share: float, *,
-                 seed: int = 0) -> ImageSet:
-    """`ipc` images of each class at random, a `share` of them (in whole images) from `real`.
-
-    The others are from `generated`. Raises ValueError when a class has too few."""
-    for name, images in (("real", real), ("generated", generated)):
-        of_kind(name, images, ImageSet, "pass data.train, for example")
-    alike("generated", generated.shape, generated.classes, "real", real)
-    whole("ipc", ipc)
-    number("share", share, 0, 1)
-    count = real_counts(ipc, share, real.counts.tolist())[0]
-    if ipc - count > (most := int(generated.counts.min())):
-        raise ValueError(f"ipc is {ipc}, share {share:g}, but generated has a class with {most} "
-                         "images: make more, or lower ipc.")
-    parts = [images.subset(select_random(images, n, seed=seed))
-             for images, n in ((real, count), (generated, ipc - count)) if n]
-    images, labels = (torch.cat([getattr(p, name) for p in parts]) for name in ("images", "labels"))
-    return ImageSet(images, labels, real.classes, real.statistics)
+__all__ = ['ErrorCurve', 'fit_error_curve', 'Plan', 'Pilot', 'plan']
 
 # %% ../nbs/11_efficiency_limit.ipynb #79b030aa
 @dataclass(frozen=True)
@@ -293,8 +145,7 @@ class Plan:
 
     @property
     def crossing(self) -> float:
-        """n*: images a class from which on real sets train better than samples; 0 where they always
-        do."""
+        "n*: images a class from which on real sets train better than samples; 0: they always do."
         return max(self.floor.crossing(*self.curve.weights), 0.0)
 
     @property
@@ -324,13 +175,11 @@ class Plan:
         raise ValueError(f"ipc is {ipc!r}, but the plan is for {budgets}: make one for this.")
 
     def best(self, ipc: int) -> Forecast:
-        """The forecast of the highest accuracy at a budget; of equal ones that with the fewest real
-        images."""
+        "The forecast of the highest accuracy at a budget; of equals that with fewest real images."
         return max(self.at(ipc), key=lambda f: (f.accuracy, -f.share))
 
     def cheapest(self, ipc: int, *, points: float = 1.0) -> Forecast:
-        """The forecast with the smallest share of real images that is within `points` percent of
-        the best."""
+        "The forecast with the smallest share of real images within `points` percent of the best."
         least = self.best(ipc).accuracy - points
         return min((f for f in self.at(ipc) if f.accuracy >= least), key=lambda f: f.share)
 
@@ -421,8 +270,7 @@ class Pilot:
         return fit, held.subset(order[: self.tested])
 
     def check(self, data: ImageSet) -> None:
-        """Raise TypeError or ValueError unless `data` has the images that are needed, whatever the
-        prior."""
+        "Raise TypeError or ValueError unless `data` has the images that any pilot needs."
         of_kind("data", data, ImageSet, "pass load_data(...).train, for example")
         least = min(n - max(1, round(self.validation * n)) for n in data.counts.tolist())
         if least < 20:
@@ -435,8 +283,7 @@ class Pilot:
 
 # %% ../nbs/11_efficiency_limit.ipynb #c711afcd
 def measure_floor(fit: ImageSet, made: ImageSet, phi: FeatureMap, *, seed: int = 0) -> Floor:
-    """The floor of the samples `made`, against as many real images of each class, or 100 if that is
-    more."""
+    "The floor of the samples `made`, against as many real images of each class (at least 100)."
     count = min(max(int(made.counts.min()), 100), int(fit.counts.min()))
     few = fit.subset(select_random(fit, count, seed=seed))
     classes = range(len(fit.classes))

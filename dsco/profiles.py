@@ -295,8 +295,7 @@ def lost(record: dict, rows: Sequence[dict], root: Path) -> list[str]:
 
 # %% ../nbs/63_runs.ipynb #d81d9881
 def status(profile: str, *, root: str | Path | None = None) -> list[RunStatus]:
-    """How each run of a profile stands, in the order they are run. Raises what `load_profile`
-    raises."""
+    "How each run of a profile stands, in the order they are run. Raises as `load_profile` does."
     root, found = project_root(root), []
     rows = read_rows(run_folder(profile, root) / "results.csv")
     for name, spec in load_profile(profile, root=root).items():

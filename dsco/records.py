@@ -174,8 +174,7 @@ def metric(**values) -> dict[str, float | int | str]:
 
 
 def timing(**values) -> dict[str, float | int | str]:
-    """`metric` for what hangs on the clock or the machine: the record says so, no replay compares
-    it."""
+    "`metric` for what hangs on the clock or the machine: recorded, but compared by no replay."
     return hand_over("timings.jsonl", values)
 
 # %% ../nbs/62_records.ipynb #62a00006

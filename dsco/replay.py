@@ -70,8 +70,7 @@ CLOCK = "by the clock"  # stands for what `timing` handed over
 
 # %% ../nbs/63_runs.ipynb #f7064ae8
 def shorten(notebook: Path) -> None:
-    """Put a cell in front of a notebook that cuts named protocols and data sets short, if it uses
-    any."""
+    "Put a cell in front of a notebook that cuts the named protocols and data sets it uses short."
     content = json.loads(notebook.read_text(encoding="utf-8"))
     if "dsco.data" not in str(content["cells"]):
         return
@@ -232,8 +231,7 @@ def prediction_interval(values: Sequence[float]) -> tuple[float, float]:
 
 # %% ../nbs/63_runs.ipynb #1e289f42
 def outside(recorded: Sequence[dict], rows: Sequence[dict]) -> tuple[dict[str, tuple], int]:
-    """New rows whose accuracy lies outside of what the recorded ones predict, and how many were
-    judged."""
+    "New rows with an accuracy outside of what recorded ones predict, and how many were judged."
     groups: dict[tuple, list[float]] = {}
     for row in recorded:
         groups.setdefault(tuple(row[name] for name in SETTING), []).append(row["accuracy"])

@@ -181,8 +181,7 @@ LARGEST = 1_000_000  # bytes of an executed notebook
 
 
 def tidy_notebook(text: str, spec: RunSpec, run: Run, content: Path) -> str:
-    """The executed notebook as it is kept: fixed ids, relative paths, no times. RunError if too
-    large."""
+    "The executed notebook as it is kept: fixed ids, relative paths, no times; RunError if large."
     notebook = json.loads(text)
     for cell in notebook["cells"]:
         tags = cell["metadata"].get("tags", [])
@@ -264,8 +263,7 @@ def place(spec: RunSpec, run: Run, content: Path, old: dict | None) -> None:
 # %% ../nbs/63_runs.ipynb #70db27fe
 def finish(spec: RunSpec, run: Run, made: dict, content: Path, seconds: float,
            runs: Iterable[str]) -> dict:
-    """Move what a run staged into place; returns its record. `runs`: names of all runs of the
-    profile."""
+    "Move what a run staged into place; returns its record. `runs`: all run names of the profile."
     root = Path(run.root)
     folder, old = run_folder(run.profile, root), read_record(spec.name, run.profile, root)
     new = make_record(spec, run, made, content, seconds)

@@ -98,8 +98,7 @@ def ball_minimum(H: Tensor, G: Tensor, radius: float) -> tuple[Tensor, float, fl
 
 
 def falling_zero(f: Callable[[float], float], low: float, high: float) -> float:
-    """Where the falling function `f` passes 0 from `low` to `high`; `low` when it is not positive
-    there."""
+    "Where the falling function `f` passes 0 from `low` to `high`; `low` if not positive there."
     if f(low) <= 0:
         return low
     for _ in range(100):
@@ -110,8 +109,7 @@ def falling_zero(f: Callable[[float], float], low: float, high: float) -> float:
 # %% ../nbs/10_matching.ipynb #e35b2390
 @dataclass(frozen=True)
 class Gap:
-    """The range of D(θ) = R_p(θ) − R_q(θ) over a set of weights: its `lowest` and its `highest`
-    value."""
+    "The range of D(θ) = R_p(θ) − R_q(θ) over a set of weights: its `lowest` and `highest` value."
 
     lowest: float
     highest: float

@@ -234,8 +234,10 @@ class Evaluation:
         return interval95(self.accuracies)
 
     def __repr__(self) -> str:
-        return (f"{self.mean:.2f} ± {self.ci95:.2f} % ({self.protocol}, {len(self.accuracies)} "
-                f"seeds, {self.steps} steps, {self.labels} labels)")
+        count, margin = len(self.accuracies), f" ± {self.ci95:.2f}"
+        over = f"{count} seeds" if count > 1 else "one network, so no interval"
+        return (f"{self.mean:.2f}{margin if count > 1 else ''} % ({self.protocol}, {over}, "
+                f"{self.steps} steps, {self.labels} labels)")
 
 # %% ../nbs/03_evaluation.ipynb #a0660009
 def normalise(images: Tensor, statistics: tuple[Tensor, Tensor]) -> Tensor:

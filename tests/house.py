@@ -40,10 +40,8 @@ TARGETS = {
 # What is reached, where that is not yet the target. A figure may only get better: lower its limit when it does.
 # (Lines of the package were 6,912 while a quarter of them was wider than 100 columns: the same code takes more lines now.)
 LIMITS = TARGETS | {
-    "lines of the package": 8960,
-    "lines of checks": 434,
-    "lines of the largest module": 490,
-    "public names": 152,
+    "lines of the package": 8955,
+    "lines of checks": 418,
     "runs without a replay": 2,
 }
 HIGH = {"used public names, %"}

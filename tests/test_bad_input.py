@@ -17,16 +17,9 @@ from dsco.discrepancy import energy_distance, mmd
 from dsco.distillation import distill
 from dsco.doping import choose_share, predicted_share, real_counts
 from dsco.features import random_features, trajectory_features
+from dsco.floor import draw_mixture, generator_floor, intrinsic_dimension
 from dsco.networks import build_network
-from dsco.planning import (
-    Pilot,
-    Plan,
-    draw_mixture,
-    fit_error_curve,
-    generator_floor,
-    intrinsic_dimension,
-    plan,
-)
+from dsco.planning import Pilot, Plan, fit_error_curve, plan
 from dsco.prior import prior_features
 from dsco.records import make_rows, metric, record, save_figure
 from dsco.schedules import evaluate_with_schedule, with_schedule

@@ -33,17 +33,8 @@ from dsco.features import (
     small_network,
     trajectory_features,
 )
-from dsco.planning import (
-    ErrorCurve,
-    Floor,
-    Plan,
-    draw_mixture,
-    fit_error_curve,
-    forecast,
-    generator_floor,
-    intrinsic_dimension,
-    jackknife,
-)
+from dsco.floor import Floor, draw_mixture, generator_floor, intrinsic_dimension, jackknife
+from dsco.planning import ErrorCurve, Plan, fit_error_curve, forecast
 from dsco.selection import k_center, select_random, select_residual
 from dsco.target import MMD, Energy, Quantisation, make_target
 from dsco.theory import (

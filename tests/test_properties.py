@@ -19,7 +19,7 @@ from dsco.data import to_float, to_uint8
 from dsco.discrepancy import energy_distance, mmd, sliced_wasserstein, transport_cost
 from dsco.doping import choose_share, real_counts
 from dsco.features import pixel_features
-from dsco.planning import Floor, draw_mixture
+from dsco.floor import Floor, draw_mixture
 from dsco.selection import (
     SELECTORS,
     herd,
