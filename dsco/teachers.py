@@ -83,14 +83,16 @@ def relabel(small: ConcentratedSet, data: ImageSet, *, temperature: float = 2.0,
     labels = soft_labels(teachers, normalise(small.images.to(place), data.statistics), temperature)
     return with_labels(small, labels, temperature=temperature, teachers=len(teachers))
 
-# %% ../nbs/08_soft_labels.ipynb #11fd0d3a
+# %% ../nbs/08_soft_labels.ipynb #35a696c4
 def find_teachers(teacher: Teacher | nn.Module | Sequence[nn.Module], data: ImageSet, *, seed: int,
                   device: torch.device | str | None, progress: bool) -> list[nn.Module]:
     "The modules given, or teachers trained on `data`."
     if isinstance(teacher, Teacher):
         return train_teachers(data, teacher, seed=seed, device=device, progress=progress)
     given = [teacher] if isinstance(teacher, nn.Module) else list(teacher)
-    for module in given or [None]:
+    if not given:
+        raise ValueError("teacher is [], but one is needed: pass a trained module, or Teacher().")
+    for module in given:
         of_kind("teacher", module, nn.Module, "pass a trained module, a list of them, or Teacher()")
         first = normalise(data.images[:2].to(next(module.parameters()).device), data.statistics)
         if (scores := tuple(predict(module, first).shape)) != (len(first), len(data.classes)):
