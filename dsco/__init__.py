@@ -7,7 +7,8 @@ import importlib
 
 _HOMES = {
     "load_data": "data", "ImageSet": "data", "Data": "data", "ConcentratedSet": "sets",
-    "evaluate": "training", "select": "selection", "Prior": "prior",
+    "evaluate": "training", "select": "selection", "relabel": "teachers", "Teacher": "teachers",
+    "Prior": "prior",
     "concentrate": "concentration", "Recipe": "concentration", "Auto": "concentration",
     "plan": "planning", "Plan": "planning", "Pilot": "planning",
     "distill": "distillation", "Schedule": "choices", "Window": "choices", "Known": "choices",

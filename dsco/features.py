@@ -48,22 +48,23 @@ class Embedding:
     """`network.embed` on images in [-1, 1], with frozen weights: a copy, in evaluation mode.
 
     `statistics`: (mean, std), (C,) each, as in `ImageSet.statistics`. `name` is for legends and
-    messages. Called on (N, C, H, W) it gives (N, d) on the same device and in the same precision,
-    differentiable in the images."""
+    messages. `judge`: whether the network's class scores are worth asking for. Called on
+    (N, C, H, W) it gives (N, d) on the same device and in the same precision, differentiable in
+    the images."""
 
     def __init__(self, network: Classifier, statistics: tuple[Tensor, Tensor], *,
-                 name: str = "embedding"):
+                 name: str = "embedding", judge: bool = False):
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.mean, self.std = (value.clone().view(-1, 1, 1) for value in statistics)
-        self.name = name
+        self.name, self.judge = name, judge
 
     def __call__(self, x: Tensor) -> Tensor:
         "Features φ(x), (N, d)."
         return self.network.embed(self.normalise(x))
 
-    def scores(self, x: Tensor) -> Tensor:
-        "Class scores of the whole network, (N, classes)."
-        return self.network(self.normalise(x))
+    def scores(self, features: Tensor) -> Tensor:
+        "Class scores (N, classes) of images with these features (N, d)."
+        return self.network.head(features)
 
     def normalise(self, x: Tensor) -> Tensor:
         "(x − mean) / std; the network follows the device and precision of `x`."
@@ -118,8 +119,8 @@ def trajectory_features(images: ImageSet, *, steps: Sequence[int] = (20, 100, 40
     """Embeddings of one classifier after each of `steps` updates (Adam) on `images`; 0: untrained.
 
     `width` is for `convnet`; `augment` transforms each normalised batch; `device` None means where
-    the images lie. Each batch depends on (seed, step) alone. Raises ValueError for empty, repeated,
-    descending or negative steps."""
+    the images lie. The last one is a judge. Each batch depends on (seed, step) alone. Raises
+    ValueError for empty, repeated, descending or negative steps."""
     wanted = list(steps)
     if not wanted or wanted[0] < 0 or wanted != sorted(set(wanted)):
         raise ValueError(f"steps is {wanted}, but it must be ascending whole numbers from 0 on: "
@@ -137,7 +138,8 @@ def trajectory_features(images: ImageSet, *, steps: Sequence[int] = (20, 100, 40
         batch = torch.randint(len(images), (size,), generator=g).to(pixels.device)
         train_step(model, optimizer, pixels[batch], labels[batch], (mean, std), augment, g)
         if step in wanted:
-            maps.append(Embedding(model, (mean, std), name=f"step {step}"))
+            maps.append(Embedding(model, (mean, std), name=f"step {step}",
+                                  judge=step == wanted[-1]))
     return maps
 
 # %% ../nbs/04_features.ipynb #64921bfe

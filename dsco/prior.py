@@ -20,12 +20,12 @@ from .data import ImageSet, to_uint8
 from .diffusion import trajectory
 
 # %% auto #0
-__all__ = ['SAMPLERS', 'Prior', 'prior_features']
+__all__ = ['Prior', 'prior_features']
 
 # %% ../nbs/30_prior.ipynb #c43eab9e
 SAMPLERS = ("ddim", "dpm")
 
-
+# %% ../nbs/30_prior.ipynb #29a00010
 class Prior:
     """A class-conditional diffusion model seen as a differentiable map from noise to images.
 

@@ -24,7 +24,7 @@ from .data import ImageSet, check_images, check_labels, image_grid, stack_images
 from .readers import open_image
 
 # %% auto #0
-__all__ = ['ConcentratedSet', 'join', 'dataset_card', 'set_files']
+__all__ = ['ConcentratedSet', 'join', 'dataset_card']
 
 # %% ../nbs/06_sets.ipynb #f0b095e9
 class ConcentratedSet(VisionDataset):

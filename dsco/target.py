@@ -12,15 +12,16 @@ from functools import reduce
 from itertools import chain
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from .core import from_table, listed, shuffled, stable_seed, whole
+from .core import from_table, listed, number, shuffled, stable_seed, whole
 from .data import ImageSet
 from .discrepancy import (FourierMap, Kernel, as_cloud, as_weights, distance_kernel,
                               full_precision, make_kernel, median_distance, moment_gap, or_one,
                               project, random_fourier, self_mean, squared_distances,
                               transport_cost)
-from .features import FeatureMap, feature_batches
+from .features import Embedding, FeatureMap, feature_batches
 
 # %% auto #0
 __all__ = ['OBJECTIVES', 'Objective', 'KernelObjective', 'Energy', 'MMD', 'Target', 'make_target', 'prefix_sizes', 'class_losses',
@@ -311,11 +312,15 @@ OBJECTIVES: dict[str, Objective] = {
 # %% ../nbs/05_discrepancy.ipynb #583883c2
 @dataclass(frozen=True)
 class Target:
-    "What each class should look like: `summaries[c][k]` is class c under feature map k."
+    """What each class should look like: `summaries[c][k]` is class c under feature map k.
+
+    `label_weight`: of the cross-entropy under those feature maps that are judges (see
+    `label_losses`), beside the discrepancy."""
 
     feature_maps: list[FeatureMap]
     objective: Objective
     summaries: list[list[Summary]]
+    label_weight: float = 0.0
 
     @property
     def classes(self) -> int:
@@ -323,10 +328,10 @@ class Target:
 
 
 def make_target(images: ImageSet, feature_maps: Sequence[FeatureMap], *,
-                objective: str | Objective = "energy") -> Target:
+                objective: str | Objective = "energy", label_weight: float = 0.0) -> Target:
     """Summaries of every class of `images` under every feature map; keeps no image.
 
-    Raises ValueError for no feature maps, an unknown objective and a class without images."""
+    `label_weight`: at least 0. Raises ValueError for no feature maps, an unknown objective and a class without images."""
     feature_maps = listed("feature_maps", feature_maps, lambda _, phi: phi, "[pixel_features()]")
     objective = find_objective(objective)
     if missing := [name for name, n in zip(images.classes, images.counts.tolist()) if n == 0]:
@@ -335,7 +340,7 @@ def make_target(images: ImageSet, feature_maps: Sequence[FeatureMap], *,
     parts = [images.subset(target_rows(images, c, objective)) for c in range(len(images.classes))]
     return Target(feature_maps, objective, [
         [objective.summarise(feature_batches(phi, part)) for phi in feature_maps]
-        for part in parts])
+        for part in parts], number("label_weight", label_weight, 0))
 
 # %% ../nbs/05_discrepancy.ipynb #5a1d001a
 def target_rows(images: ImageSet, label: int, objective: Objective) -> Tensor:
@@ -353,19 +358,29 @@ def prefix_sizes(ipc: int) -> list[int]:
     series = [m * 10**e for e in range(6) for m in (1, 2, 5)]
     return [k for k in series if k < ipc] + [ipc]
 
+# %% ../nbs/05_discrepancy.ipynb #29a00002
+def label_losses(features: Sequence[Tensor], labels: Tensor,
+                 feature_maps: Sequence[FeatureMap]) -> Tensor:
+    "Cross-entropy of each image (N,) under the judges among the maps, their mean; 0 without one."
+    losses = [F.cross_entropy(phi.scores(x), labels, reduction="none")
+              for phi, x in zip(feature_maps, features) if isinstance(phi, Embedding) and phi.judge]
+    return torch.stack(losses).mean(0) if losses else features[0].new_zeros(len(labels))
+
 # %% ../nbs/05_discrepancy.ipynb #6a66e24d
 def class_losses(features: Sequence[Tensor], labels: Tensor, target: Target,
                  sizes: Sequence[int]) -> Tensor:
     """L_c of every class present in `labels`: mean discrepancy over feature maps and prefix sizes.
 
-    `features[k]`: (N, d_k) under map k. Within a class the order of rows is that of the set, and
-    the first s rows count as a set of their own for each s in `sizes`."""
-    losses = []
+    Plus `target.label_weight` times the mean of `label_losses`. `features[k]`: (N, d_k) under map
+    k. Within a class the order of rows is that of the set, and the first s rows count as a set of
+    their own for each s in `sizes`."""
+    losses, place = [], features[0].device
+    misread = target.label_weight * label_losses(features, labels.to(place), target.feature_maps)
     for c in labels.unique().tolist():
-        rows = (labels == c).nonzero().flatten().to(features[0].device)
+        rows = (labels == c).nonzero().flatten().to(place)
         by_map = [target.objective.distance_prefixes(phi[rows], summary, sizes).mean()
                   for phi, summary in zip(features, target.summaries[c])]
-        losses.append(torch.stack(by_map).mean())
+        losses.append(torch.stack(by_map).mean() + misread[rows].mean())
     return torch.stack(losses)
 
 # %% ../nbs/05_discrepancy.ipynb #7bbf6b37

@@ -19,7 +19,7 @@ from .sets import ConcentratedSet
 from .training import Protocol, augmentation_for, find_protocol, normalise, predict, train
 
 # %% auto #0
-__all__ = ['Teacher', 'train_teachers', 'soft_labels', 'relabel']
+__all__ = ['Teacher', 'relabel']
 
 # %% ../nbs/08_soft_labels.ipynb #f65ed477
 @dataclass(frozen=True)
