@@ -58,6 +58,15 @@ def _few(*words, _all=_data.load_data, **options):
 
 _data.load_data = _few
 """
+# A rehearsal asks whether the code of a GPU runs, in bfloat16: most processors have no units for
+# it and take twenty times as long, so its networks are narrow and are hardly trained.
+NARROW = """
+for _name, _protocol in _protocols.items():
+    _protocols[_name] = _replace(_protocol, most_steps=3, options=tuple(
+        (key, 8 if key == "width" else value) for key, value in _protocol.options))
+_data.load_data = lambda *words, _few=_few, **options: _replace(
+    _few(*words, **options), test=_cut(_few(*words, **options).test, 10))
+"""
 # One thread; and no assert: what a chapter claims of full numbers need not hold of small ones.
 PLAIN = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONOPTIMIZE": "1"}
 
@@ -69,13 +78,13 @@ MEASURED_BY_CLOCK = re.compile(r"second|speed|memory|first_step|minutes|device")
 CLOCK = "by the clock"  # stands for what `timing` handed over
 
 # %% ../nbs/63_runs.ipynb #f7064ae8
-def shorten(notebook: Path) -> None:
+def shorten(notebook: Path, code: str = SHORTEN) -> None:
     "Put a cell in front of a notebook that cuts the named protocols and data sets it uses short."
     content = json.loads(notebook.read_text(encoding="utf-8"))
     if "dsco.data" not in str(content["cells"]):
         return
     cell = {"cell_type": "code", "id": "shorten", "metadata": {}, "execution_count": None,
-            "outputs": [], "source": SHORTEN}
+            "outputs": [], "source": code}
     content["cells"].insert(0, cell)
     notebook.write_text(json.dumps(content), encoding="utf-8")
 
@@ -112,7 +121,7 @@ def replay(spec: RunSpec, specs: dict[str, RunSpec], made: dict[str, dict], prof
     numbers.
 
     The runs it needs are replayed first, by their own content: their rows are the table it reads.
-    `extra`: variables of the environment."""
+    `extra`: variables of the environment of a rehearsal."""
     earlier = [row for need in spec.needs
                for row in replay(specs[need], specs, made, profile, root, stop, extra)["rows"]]
     with tempfile.TemporaryDirectory() as folder:
@@ -120,7 +129,7 @@ def replay(spec: RunSpec, specs: dict[str, RunSpec], made: dict[str, dict], prof
         for place in (staging, there / "papermill_runs" / profile):
             place.mkdir(parents=True)
         content = snapshot(root, made[spec.name], spec.notebook, there)
-        shorten(content / spec.notebook)
+        shorten(content / spec.notebook, SHORTEN + NARROW if extra else SHORTEN)
         write_table(content, there / "papermill_runs" / profile / "results.csv", earlier)
         run = Run(spec.name, profile, str(there), str(staging))
         execute(spec, run, content, Path(folder, "cache"), stop=stop,
