@@ -158,7 +158,8 @@ def run_concentrate(words: argparse.Namespace) -> None:
     if words.data_free and words.doping:
         raise ValueError(f"--doping is {words.doping}, but --data-free takes no real image: leave "
                          "one of them out.")
-    from dsco.concentration import Recipe, concentrate
+    from dsco.concentration import concentrate
+    from dsco.recipe import Recipe
 
     train = load(words).train if words.data else None
     prior = find_prior(words, train)

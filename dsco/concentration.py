@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 import dsco
-from .core import (cache_folder, check_writable, digest, listed, number, of_kind, one_of, shown,
+from .core import (cache_folder, check_writable, digest, listed, number, of_kind, shown,
                        stable_seed, whole)
 from .data import ImageSet, to_float
 from .doping import choose_share, predicted_share, real_counts
@@ -27,79 +27,14 @@ from .features import FeatureMap, default_features, extract
 from .nopt import optimise_noise, pool_features
 from .pretrained import data_digest
 from .prior import Prior
+from .recipe import Aim, Recipe, make_aim
 from .selection import k_means, select_missing, spread_one
 from .sets import ConcentratedSet, join
-from .target import OBJECTIVES, Target, greedy_rows, make_target, prefix_sizes, target_rows
+from .target import greedy_rows, prefix_sizes, target_rows, well_read
 from .training import Protocol, evaluate, find_protocol
 
 # %% auto #0
-__all__ = ['Recipe', 'Aim', 'make_aim', 'Auto', 'concentrate']
-
-# %% ../nbs/33_concentrate.ipynb #9b73d1b7
-@dataclass(frozen=True)
-class Recipe:
-    """How `concentrate` makes a set.
-
-    `updates`: of the noise, at most; `steps`: sampler steps while optimising; `render_steps`: when
-    the final images are rendered; `start`: "pool", at samples chosen from a pool, or "real", at the
-    noise of chosen real images (not data-free); `pool`: candidates a class for that choice, as a
-    multiple of ipc (at least 50); `reference`: prior samples a class that stand for the data when
-    there is none, `reference_steps`: when they are rendered; `lr`, `penalty`: of the noise search;
-    `held_out`: share of the images kept for choosing the best iterate."""
-
-    updates: int = 60
-    steps: int = 5
-    render_steps: int = 5
-    guidance: float = 1.0
-    start: str = "pool"
-    pool: int = 10
-    reference: int = 500
-    reference_steps: int = 20
-    objective: str = "energy"
-    lr: float = 0.1
-    penalty: float = 0.01
-    held_out: float = 0.2
-
-    def __post_init__(self):
-        for name, least in (("updates", 0), ("steps", 1), ("render_steps", 1), ("pool", 1),
-                            ("reference", 10), ("reference_steps", 1)):
-            object.__setattr__(self, name, whole(name, getattr(self, name), least))
-        for name in ("lr", "penalty", "guidance"):
-            object.__setattr__(self, name, number(name, getattr(self, name), 0))
-        number("held_out", self.held_out, 0, 1, ends=False)
-        one_of("start", self.start, ("pool", "real"))
-        one_of("objective", self.objective, OBJECTIVES)
-
-# %% ../nbs/33_concentrate.ipynb #f8a04f55
-@dataclass(frozen=True)
-class Aim:
-    """What a search works towards: the target, its held-out twin, the kernel target of the start.
-
-    `images`: what it was made of; `fit`: the part of them that made the target; `choices`:
-    objective, share held out and seed."""
-
-    images: ImageSet
-    fit: ImageSet
-    target: Target
-    held_out: Target
-    start: Target
-    choices: tuple[str, float, int]
-
-    @property
-    def feature_maps(self) -> list[FeatureMap]:
-        return self.target.feature_maps
-
-# %% ../nbs/33_concentrate.ipynb #c1a00001
-def make_aim(images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recipe = Recipe(), *,
-             seed: int = 0, device: str | torch.device = "cpu") -> Aim:
-    "Targets from two disjoint parts of `images`, computed and kept on `device`."
-    fit, held = (ImageSet(part.images.to(device), part.labels, part.classes, part.statistics)
-                 for part in images.split(recipe.held_out, seed=seed))
-    name = recipe.objective
-    target = make_target(fit, feature_maps, objective=name)
-    start = target if name == "energy" else make_target(fit, feature_maps, objective="energy")
-    held_out = make_target(held, feature_maps, objective=name)
-    return Aim(images, fit, target, held_out, start, (name, recipe.held_out, seed))
+__all__ = ['Auto', 'concentrate']
 
 # %% ../nbs/33_concentrate.ipynb #847d5d77
 def pool_size(recipe: Recipe, ipc: int) -> int:
@@ -114,7 +49,11 @@ def noise_of_samples(prior: Prior, aim: Aim, recipe: Recipe, label: int, *, ipc:
     z = prior.noise(labels, seed=stable_seed(seed, "pool"))
     features = pool_features(prior, z, labels, aim.start.feature_maps, steps=recipe.steps,
                              guidance=recipe.guidance, progress=progress)
-    return z[greedy_rows(aim.start, label, features, ipc).to(z.device)]
+    rows = torch.arange(len(z))
+    if recipe.filter:
+        rows = well_read(features, labels, aim.start.feature_maps, ipc)
+    features = [phi[rows.to(phi.device)] for phi in features]
+    return z[rows[greedy_rows(aim.start, label, features, ipc).cpu()].to(z.device)]
 
 # %% ../nbs/33_concentrate.ipynb #c1a00002
 def noise_of_real(prior: Prior, aim: Aim, ipc: int, label: int) -> Tensor:
@@ -242,7 +181,7 @@ def search(make: Maker) -> ConcentratedSet:
     found = optimise_noise(prior, z, labels, aim.target, aim.held_out, sizes=prefix_sizes(ipc),
                            updates=recipe.updates, lr=recipe.lr, penalty=recipe.penalty,
                            chunk=chunk, file=file, save_every=make.save_every, progress=progress,
-                           **sampler)
+                           through=recipe.through, **sampler)
     make.earlier_seconds += max(0.0, found.seconds - (time.perf_counter() - started))
     sampler["steps"] = recipe.render_steps
     pixels = prior.render_uint8(found.best, labels, chunk=even_chunk(len(z), 250),
@@ -263,7 +202,8 @@ def network_calls(recipe: Recipe, ipc: int, updates: int, *, chunks: int) -> int
     chunks is rendered once more."""
     each = 2 if recipe.guidance != 1 else 1
     start = 100 if recipe.start == "real" else each * recipe.steps * pool_size(recipe, ipc) // ipc
-    return start + each * ((3 if chunks == 1 else 4) * recipe.steps * updates + recipe.render_steps)
+    forward, backward = min(chunks, 2) * recipe.steps, 2 * (recipe.through or recipe.steps)
+    return start + each * ((forward + backward) * updates + recipe.render_steps)
 
 # %% ../nbs/33_concentrate.ipynb #ec6571a9
 @dataclass(frozen=True)
@@ -357,7 +297,8 @@ def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None,
     choice = Auto() if doping == "auto" else doping
     check_concentrate(prior, ipc, recipe, data, choice, shard, chunk)
     aim = feature_maps if isinstance(feature_maps, Aim) else None
-    given = check_maps(feature_maps, data, (recipe.objective, recipe.held_out, seed))
+    given = check_maps(feature_maps, data, (recipe.objective, recipe.label_weight,
+                                            recipe.held_out, seed))
     check_file(file)
     images = reference(prior, recipe, seed, progress) if data is None else data
     maps = given or default_features(images, seed=seed, device=prior.device, progress=progress)
@@ -423,13 +364,13 @@ def check_data(prior: Prior, ipc: int, recipe: Recipe, data: ImageSet, doping: o
 
 # %% ../nbs/33_concentrate.ipynb #c1a0000b
 def check_maps(feature_maps: Sequence[FeatureMap] | Aim | None, data: ImageSet | None,
-               choices: tuple[str, float, int]) -> list[FeatureMap] | None:
+               choices: tuple[str, float, float, int]) -> list[FeatureMap] | None:
     "The maps, from an aim too; ValueError for none, and for an aim made for something else."
     if not isinstance(feature_maps, Aim):
         return None if feature_maps is None else listed(
             "feature_maps", feature_maps, lambda name, phi: phi, "[pixel_features()]")
     if feature_maps.choices != choices:
-        raise ValueError(f"feature_maps is an aim for objective, held_out and seed "
+        raise ValueError(f"feature_maps is an aim for objective, label_weight, held_out and seed "
                          f"{feature_maps.choices}, but this call has {choices}: make another aim.")
     same = data is feature_maps.images
     if not same and (data is None or data_digest(data) != data_digest(feature_maps.images)):

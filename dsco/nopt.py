@@ -26,14 +26,16 @@ __all__ = ['noise_gradient', 'peak_memory', 'shell_penalty', 'NoiseSearch', 'opt
 # %% ../nbs/31_noise_optimisation.ipynb #9192bac0
 def noise_gradient(prior: Prior, z: Tensor, labels: Tensor, loss: Callable[[list[Tensor]], Tensor],
                    feature_maps: Sequence[FeatureMap], *, steps: int, guidance: float = 1.0,
-                   chunk: int = 50) -> tuple[float, Tensor]:
+                   chunk: int = 50, through: int | None = None) -> tuple[float, Tensor]:
     """Value and exact gradient in `z` of loss(φ(render(z))), with the memory of one chunk.
+
+    With `through`, not exact but cheaper: see `Prior.render`.
 
     `loss` takes the features of the whole set, a list of (N, d_k), and gives a scalar. Chunks are
     rendered without a graph for their features; the loss is differentiated at the features; then
     each chunk is rendered again, and its share of that gradient is pushed back to its noise."""
     def features_of(part: Tensor, part_labels: Tensor) -> list[Tensor]:
-        x = prior.render(part, part_labels, steps=steps, guidance=guidance)
+        x = prior.render(part, part_labels, steps=steps, guidance=guidance, through=through)
         return [phi(x) for phi in feature_maps]
 
     chunks = list(zip(z.detach().split(chunk), labels.split(chunk)))
@@ -170,6 +172,7 @@ class Descent:
     guidance: float
     chunk: int
     patience: int
+    through: int | None
     search: NoiseSearch
 
     def __post_init__(self):
@@ -215,7 +218,7 @@ class Descent:
         search = self.search
         gradient = noise_gradient(
             self.prior, search.z, self.labels, self.loss, self.target.feature_maps,
-            steps=self.steps, guidance=self.guidance, chunk=self.chunk)[1]
+            steps=self.steps, guidance=self.guidance, chunk=self.chunk, through=self.through)[1]
         radius = shell_penalty(search.z)
         search.note(*self.seen, radius.mean().item(), self.positions)
         search.z.grad = gradient + self.penalty * torch.autograd.grad(radius.sum(), search.z)[0]
@@ -243,9 +246,9 @@ class Descent:
 # %% ../nbs/31_noise_optimisation.ipynb #3f9a0001
 def optimise_noise(prior: Prior, z: Tensor, labels: Tensor, target: Target, held_out: Target, *,
                    sizes: Sequence[int], updates: int = 60, lr: float = 0.1, penalty: float = 0.01,
-                   steps: int = 5, guidance: float = 1.0, chunk: int = 50, patience: int = 20,
-                   file: Path | None = None, save_every: float = 60,
-                   progress: bool = True) -> NoiseSearch:
+                   steps: int = 5, guidance: float = 1.0, through: int | None = None,
+                   chunk: int = 50, patience: int = 20, file: Path | None = None,
+                   save_every: float = 60, progress: bool = True) -> NoiseSearch:
     """min_z Σ_c D(φ(render(z_c)), target_c) + λ R(z), by Adam; each class's best on `held_out`.
 
     `z`: (N, *noise_shape), `labels`: (N,); within a class the order of rows is that of the set, and
@@ -255,7 +258,7 @@ def optimise_noise(prior: Prior, z: Tensor, labels: Tensor, target: Target, held
     whole("updates", updates, 0)
     search = NoiseSearch.begin(z, labels)
     descent = Descent(prior, labels, target, held_out, sizes, updates, lr, penalty, steps, guidance,
-                      chunk, patience, search)
+                      chunk, patience, through, search)
     run_steps(descent, updates + 1, file=file, save_every=save_every, desc="optimise noise",
               unit="update", progress=progress)
     return descent.search

@@ -143,20 +143,25 @@ class Prior:
         return scheduler
 
     def render(self, z: Tensor, labels: Tensor, *, steps: int = 10, guidance: float = 1.0,
-               sampler: str = "ddim", keep: int = 5) -> Tensor:
+               sampler: str = "ddim", keep: int = 5, through: int | None = None) -> Tensor:
         """Images from noise: float32 (N, C, H, W) in [-1, 1].
 
         `z`: (N, *noise_shape); `labels`: int64 (N,). Deterministic, and differentiable in `z` when
         it requires grad (with sampler "ddim"). `steps`: network calls an image, twice that with
         `guidance` other than 1. `keep`: network calls whose graph is held at once when a gradient
-        is asked for; 1 for a large model. DDIM: Song et al. 2021, arXiv 2010.02502, eq. 12 with
-        σ = 0; "dpm": DPM-Solver++, arXiv 2211.01095."""
+        is asked for; 1 for a large model. `through`: differentiate the network in so many last
+        steps only; what it says in earlier ones counts as constant. DDIM: Song et al. 2021, arXiv
+        2010.02502, eq. 12 with σ = 0; "dpm": DPM-Solver++, arXiv 2211.01095."""
         check_render(self, z, labels, steps, sampler)
         scheduler = self.sampler(sampler, steps)
         ids = self.class_ids[labels.cpu().long()].to(self.device)
 
+        late = scheduler.timesteps[0 if through is None else -whole("through", through) :]
+
         def step(x: Tensor, t: Tensor) -> Tensor:
-            return scheduler.step(self.predict(x, t, ids, guidance), t, x).prev_sample
+            with torch.set_grad_enabled(torch.is_grad_enabled() and bool(t <= late[0])):
+                said = self.predict(x, t, ids, guidance)
+            return scheduler.step(said, t, x).prev_sample
 
         x = self.decode(trajectory(step, z.to(self.dtype), scheduler.timesteps, keep=keep))
         return (x if x.dtype == torch.float64 else x.float()).clamp(-1, 1)
