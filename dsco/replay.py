@@ -302,17 +302,19 @@ def rehearse(profile: str, *, root: str | Path | None = None, only: Sequence[str
              workers: int | None = None) -> dict[str, float]:
     """Run every entry of a profile with its replay's numbers, keeping nothing; seconds by run.
 
-    Raises RunError, when all have been tried, naming those that did not run to their end."""
+    In bfloat16, as a GPU would; `DSCO_AUTOCAST=off` in the environment spares a processor without
+    units for it, where convolutions take twenty times as long. Raises RunError, when all have been tried, naming those that did not run to their end."""
     root = project_root(root)
     specs, took, failed = load_profile(profile, root=root), {}, []
     chosen = {name: replace(spec, needs=()) for name, spec in specs.items()
               if only is None or name in only}
     now = {name: made_from(spec, profile, root) for name, spec in specs.items()}
+    autocast = {"DSCO_AUTOCAST": os.environ.get("DSCO_AUTOCAST", "bfloat16")}
 
     def work(spec: RunSpec, stop: threading.Event) -> str:
         started, said = time.perf_counter(), "runs"
         try:
-            replay(specs[spec.name], specs, now, profile, root, stop, {"DSCO_AUTOCAST": "bfloat16"})
+            replay(specs[spec.name], specs, now, profile, root, stop, autocast)
         except RunError as error:
             failed.append(said := str(error))
         took[spec.name] = round(time.perf_counter() - started, 1)
