@@ -99,7 +99,8 @@ def modes(latents: Tensor, count: int, *, seed: int = 0) -> Tensor:
     "The `count` centres of k-means of `latents`, largest cluster first."
     from sklearn.cluster import KMeans
 
-    fit = KMeans(n_clusters=count, n_init=1, random_state=seed)  # pyright: ignore[reportArgumentType]
+    kmeans: Any = KMeans  # its stub knows no n_init=1
+    fit = kmeans(n_clusters=count, n_init=1, random_state=seed)
     fit.fit(latents.flatten(1).cpu().numpy())
     sizes = torch.bincount(torch.from_numpy(fit.labels_).long(), minlength=count)
     centres = torch.from_numpy(fit.cluster_centers_)[sizes.argsort(descending=True, stable=True)]

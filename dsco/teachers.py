@@ -40,7 +40,8 @@ class Teacher:
 
 # %% ../nbs/08_soft_labels.ipynb #e5b59fff
 def train_teachers(data: ImageSet, teacher: Teacher, *, seed: int = 0,
-                   device: torch.device | str | None = None, progress: bool = True) -> list[nn.Module]:
+                   device: torch.device | str | None = None,
+                   progress: bool = True) -> list[nn.Module]:
     "Networks trained on all of `data`, for images normalised by its statistics."
     protocol, device = find_protocol(teacher.protocol), find_device(device)
     steps = teacher.steps or protocol.steps(len(data))

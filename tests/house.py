@@ -41,7 +41,7 @@ TARGETS = {
 # Only a new method may raise one: soft labels and the peers of chapter 40 brought 600 lines, ten names and three lines of checks.
 # (Lines of the package were 6,912 while a quarter of them was wider than 100 columns: the same code takes more lines now.)
 LIMITS = TARGETS | {
-    "lines of the package": 9590,
+    "lines of the package": 9595,
     "lines of checks": 421,
     "public names": 160,
 }
