@@ -11,7 +11,6 @@ import operator
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +98,12 @@ def even_chunk(n: int, chunk: int) -> int:
 # %% ../nbs/33_concentrate.ipynb #bedd1062
 @torch.no_grad()
 def search_key(prior: Prior, images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recipe,
-               labels: Sequence[int], *, ipc: int, seed: int, chunk: int) -> str:
-    "A hash of all that decides a search."
+               labels: Sequence[int], *, ipc: int, seed: int, chunk: int,
+               real: ConcentratedSet | None = None) -> str:
+    "A hash of all that decides a search, which may be to complete the images `real`."
     x = to_float(images.images[:8].to(prior.device))
-    return digest(prior.digest(), data_digest(images),
+    given = [] if real is None else [real.images, real.labels]
+    return digest(prior.digest(), data_digest(images), *given,
                   *(phi(x) for phi in feature_maps), asdict(recipe), list(labels), ipc, seed, chunk,
                   str(prior.device), dsco.__version__, torch.__version__)
 
@@ -126,10 +127,9 @@ def state_file(file: Path | str | None, key: str) -> Path | None:
 # %% ../nbs/33_concentrate.ipynb #ca9ad5b5
 @dataclass
 class Maker:
-    """Makes the set for a share of real images.
+    """Makes the set for a share of real images: these are chosen first, and a search completes them.
 
-    The noise search is done once, and its prefixes serve every share. `aim`: None, to be made when
-    the search needs it."""
+    `aim`: None, to be made when the search needs it."""
 
     prior: Prior
     images: ImageSet
@@ -145,38 +145,43 @@ class Maker:
     progress: bool = True
     earlier_seconds: float = 0.0  # spent on the search before it was resumed
 
-    @cached_property
-    def synthetic(self) -> ConcentratedSet:
-        "The synthetic set at the full budget."
-        return search(self)
-
     def __call__(self, share: float) -> ConcentratedSet:
-        "The set with `share` of its images real, chosen to complete the synthetic ones."
+        "The set with `share` of its images real: first these, then the synthetic ones."
         count = real_counts(self.ipc, share, self.images.counts.tolist())[0]
-        kept = self.synthetic.prefix(self.ipc - count) if count < self.ipc else None
-        parts = [part for part in (kept, self.complete(kept, count) if count else None) if part]
-        return join(parts, {**(kept.config if kept else {}), "doping": share})
+        working, missing = self.labels, self.ipc - count
+        if missing:
+            working = with_company(self.labels, len(self.prior.classes), missing)
+        real = self.real(working, count) if count else None
+        made = search(self, working, missing, real) if missing else None
+        config = dict(made.config if made else {}, doping=share)
+        if made:
+            config["nfe_per_image"] = round(config["nfe_per_image"] * missing / self.ipc, 1)
+        parts = [part.take(self.own(part)) for part in (real, made) if part]
+        return join(parts, config)
 
-    def complete(self, kept: ConcentratedSet | None, count: int) -> ConcentratedSet:
-        "The `count` real images of each class that the synthetic ones in `kept` miss most."
-        counts = [count if c in self.labels else 0 for c in range(len(self.images.classes))]
-        index = select_missing(self.images, counts, feature_maps=self.feature_maps, seed=self.seed,
-                               synthetic=kept.images if kept else None,
-                               labels=kept.labels if kept else None)
+    def real(self, labels: Sequence[int], count: int) -> ConcentratedSet:
+        "The `count` real images of each of these classes that cover it best."
+        counts = [count if c in labels else 0 for c in range(len(self.images.classes))]
+        index = select_missing(self.images, counts, feature_maps=self.feature_maps, seed=self.seed)
         return ConcentratedSet.from_selection(self.images, index, method="missing")
 
+    def own(self, small: ConcentratedSet) -> Tensor:
+        "Positions of the images that were asked for, without their company."
+        return torch.isin(small.labels, torch.tensor(self.labels)).nonzero().flatten()
+
 # %% ../nbs/33_concentrate.ipynb #c1a00005
-def search(make: Maker) -> ConcentratedSet:
-    "The search for noise and the rendering of what it found."
-    prior, recipe, ipc, progress = make.prior, make.recipe, make.ipc, make.progress
-    working = with_company(make.labels, len(prior.classes), ipc)
+def search(make: Maker, working: Sequence[int], ipc: int,
+           real: ConcentratedSet | None = None) -> ConcentratedSet:
+    "The search for the noise of `ipc` images of each class, and the rendering of what it found."
+    prior, recipe, seed, progress = make.prior, make.recipe, make.seed, make.progress
     chunk = even_chunk(ipc * len(working), make.chunk)
-    key = search_key(prior, make.images, make.feature_maps, recipe, working, ipc=ipc,
-                     seed=make.seed, chunk=chunk) if make.file else ""
+    key = search_key(prior, make.images, make.feature_maps, recipe, working, ipc=ipc, seed=seed,
+                     chunk=chunk, real=real) if make.file else ""
     file = state_file(make.file, key)
-    aim = make.aim or make_aim(make.images, make.feature_maps, recipe, seed=make.seed,
+    aim = make.aim or make_aim(make.images, make.feature_maps, recipe, seed=seed,
                                device=prior.device)
-    z, labels = start_noise(prior, aim, recipe, working, ipc=ipc, seed=make.seed, progress=progress)
+    aim = aim if real is None else aim.with_given(real.images, real.labels)
+    z, labels = start_noise(prior, aim, recipe, working, ipc=ipc, seed=seed, progress=progress)
     started, sampler = time.perf_counter(), {"steps": recipe.steps, "guidance": recipe.guidance}
     found = optimise_noise(prior, z, labels, aim.target, aim.held_out, sizes=prefix_sizes(ipc),
                            updates=recipe.updates, lr=recipe.lr, penalty=recipe.penalty,
@@ -189,10 +194,9 @@ def search(make: Maker) -> ConcentratedSet:
     own = torch.isin(torch.tensor(working), torch.tensor(make.labels))
     calls = network_calls(recipe, ipc, found.updates_done, chunks=math.ceil(len(z) / chunk))
     config = {"prior": prior.record, "nfe_per_image": calls, "updates_done": found.updates_done,
-              "discrepancy": round(float(found.best_loss[own].mean()), 6),
+              "loss": round(float(found.best_loss[own].mean()), 6),
               "history": [list(row) for row in found.history]}
-    rows = own[torch.searchsorted(torch.tensor(working), labels)].nonzero().flatten()
-    return ConcentratedSet(pixels, labels, prior.classes, config=config).take(rows)
+    return ConcentratedSet(pixels, labels, prior.classes, config=config)
 
 # %% ../nbs/33_concentrate.ipynb #c1a00006
 def network_calls(recipe: Recipe, ipc: int, updates: int, *, chunks: int) -> int:
@@ -237,15 +241,21 @@ def auto_share(make: Maker, auto: Auto, feature_maps: Sequence[FeatureMap] | Non
     counts = sorted({round(share * make.ipc) for share in auto.shares})
     possible = [count / make.ipc for count in counts if count <= int(fit.counts.min())]
     predicted = share_of_theory(make, validation, maps)
+    calls: list[float] = []
 
     def score(small: Any) -> list[float]:
+        calls.append(small.config.get("nfe_per_image", 0))
         return evaluate(small, validation, protocol=auto.protocol, seeds=auto.seeds,
                         progress=make.progress).accuracies
 
-    share, scores = choose_share(trial, score, possible, predicted=predicted or 0.0,
+    def made(share: float) -> ConcentratedSet:
+        own = file if file in (None, "auto") else f"{file}-{share:g}"
+        return replace(trial, file=own)(share)
+
+    share, scores = choose_share(made, score, possible, predicted=predicted or 0.0,
                                  tested=len(validation))
     report: dict = {"doping_scores": {str(s): v for s, v in scores.items()},
-              "doping_validation_images": len(validation)}
+              "doping_validation_images": len(validation), "doping_calls": round(sum(calls), 1)}
     if predicted is not None:
         report["doping_predicted"] = round(predicted, 3)
     return share, report

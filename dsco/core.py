@@ -90,7 +90,7 @@ def workshop(final: Path) -> Path:
 
 # %% ../nbs/60_core.ipynb #a2e6c961
 def exchange(new: Path, final: Path, old: Path) -> None:
-    "Put the folder `new` in the place of `final`, which becomes `old`; again if somebody won."
+    "Put `new` in the place of `final`, which becomes `old`; again where another was faster."
     if new.parent == final:
         return refill(new, final, old)
     for _ in range(1000):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .augment import Augmentation
-from .core import stable_seed, whole
+from .core import shuffled, stable_seed, whole
 from .data import ImageSet, to_float
 from .networks import Classifier, build_network
 
@@ -110,6 +110,13 @@ def train_step(model: Classifier, optimizer: torch.optim.Optimizer, images: Tens
     loss.backward()
     optimizer.step()
 
+# %% ../nbs/04_features.ipynb #29a00040
+def can_read(phi: Embedding, images: ImageSet) -> bool:
+    "Whether the network reads most of the images (of 1,000 of them) as their class."
+    some = images.subset(shuffled(torch.arange(len(images)), stable_seed("read"))[:1000])
+    scores = phi.scores(extract(phi, some, device=next(phi.network.parameters()).device))
+    return bool((scores.argmax(1).cpu() == some.labels.cpu()).float().mean() > 0.5)
+
 # %% ../nbs/04_features.ipynb #ec1f91e8
 def trajectory_features(images: ImageSet, *, steps: Sequence[int] = (20, 100, 400),
                         network: str = "convnet", width: int = 64, batch_size: int = 128,
@@ -119,8 +126,8 @@ def trajectory_features(images: ImageSet, *, steps: Sequence[int] = (20, 100, 40
     """Embeddings of one classifier after each of `steps` updates (Adam) on `images`; 0: untrained.
 
     `width` is for `convnet`; `augment` transforms each normalised batch; `device` None means where
-    the images lie. The last one is a judge. Each batch depends on (seed, step) alone. Raises
-    ValueError for empty, repeated, descending or negative steps."""
+    the images lie. The last one is a judge if it reads most of `images`. Each batch depends on
+    (seed, step) alone. Raises ValueError for empty, repeated, descending or negative steps."""
     wanted = list(steps)
     if not wanted or wanted[0] < 0 or wanted != sorted(set(wanted)):
         raise ValueError(f"steps is {wanted}, but it must be ascending whole numbers from 0 on: "
@@ -138,8 +145,9 @@ def trajectory_features(images: ImageSet, *, steps: Sequence[int] = (20, 100, 40
         batch = torch.randint(len(images), (size,), generator=g).to(pixels.device)
         train_step(model, optimizer, pixels[batch], labels[batch], (mean, std), augment, g)
         if step in wanted:
-            maps.append(Embedding(model, (mean, std), name=f"step {step}",
-                                  judge=step == wanted[-1]))
+            maps.append(Embedding(model, (mean, std), name=f"step {step}"))
+    if wanted[-1] > 0:
+        maps[-1].judge = can_read(maps[-1], images)
     return maps
 
 # %% ../nbs/04_features.ipynb #64921bfe

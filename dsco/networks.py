@@ -146,10 +146,31 @@ class ResNet(Classifier):
         self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.head = nn.Linear(channels, classes)
 
+# %% ../nbs/02_networks.ipynb #02b00002
+class ViT(Classifier):
+    """A vision transformer of torchvision with square patches of `patch` pixels.
+
+    Raises ValueError for images that are not square, or of a side that `patch` does not divide."""
+
+    def __init__(self, shape: tuple[int, int, int], classes: int, *, width: int = 64,
+                 depth: int = 4, patch: int = 4):
+        from torchvision.models import VisionTransformer
+
+        super().__init__()
+        channels, side, other = shape
+        if side != other or side % patch:
+            raise ValueError(f"patch is {patch}, but images are {side}×{other}: they must be square"
+                             ", with a side that patch divides.")
+        body = VisionTransformer(side, patch, depth, 4, width, 2 * width, num_classes=classes)
+        body.conv_proj = nn.Conv2d(channels, width, patch, patch)
+        self.head = nn.Linear(width, classes)
+        body.heads = nn.Sequential(nn.Identity())
+        self.body = body
+
 # %% ../nbs/02_networks.ipynb #0e4e49b2
 NETWORKS: dict[str, Callable[..., Classifier]] = {
     "convnet": ConvNet, "lenet": LeNet, "alexcifarnet": AlexCifarNet, "resnet18": ResNet,
-    "resnetap10": partial(ResNet, blocks=(1, 1, 1, 1), pool=True)}
+    "resnetap10": partial(ResNet, blocks=(1, 1, 1, 1), pool=True), "vit": ViT}
 
 # %% ../nbs/02_networks.ipynb #a064000a
 def build_network(name: str, shape: tuple[int, int, int], classes: int, *, seed: int = 0,

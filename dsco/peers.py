@@ -195,7 +195,7 @@ def influence_guided(prior: Prior, data: ImageSet, ipc: int, maps: Sequence[Feat
         return torch.stack(alike).mean(0).sum()
 
     def pull(x0: Tensor, t: Tensor) -> Tensor:
-        if not 550 < t < 950:
+        if not 600 <= t <= 900:
             return x0
         moved = x0 + influence * direction(wanted, x0)
         if not made:

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from .core import number, one_of, whole
 from .data import ImageSet
@@ -55,8 +56,9 @@ class Recipe:
         for name in ("lr", "penalty", "guidance", "label_weight"):
             object.__setattr__(self, name, number(name, getattr(self, name), 0))
         number("held_out", self.held_out, 0, 1, ends=False)
-        if self.through is not None:
-            object.__setattr__(self, "through", whole("through", self.through))
+        if self.through is not None and not whole("through", self.through) <= self.steps:
+            raise ValueError(f"through is {self.through}, but a search has steps={self.steps} to "
+                             "differentiate: lower through, or leave it None for all of them.")
         one_of("start", self.start, ("pool", "real"))
         one_of("objective", self.objective, OBJECTIVES)
 
@@ -78,6 +80,12 @@ class Aim:
     @property
     def feature_maps(self) -> list[FeatureMap]:
         return self.target.feature_maps
+
+    def with_given(self, images: Tensor, labels: Tensor) -> Aim:
+        "The aim of a search for what is to complete `images`, uint8 (N, C, H, W)."
+        given = ImageSet(images.to(self.fit.images.device), labels, self.fit.classes)
+        return replace(self, **{name: getattr(self, name).with_given(given)
+                                for name in ("target", "held_out", "start")})
 
 # %% ../nbs/33_concentrate.ipynb #c1a00001
 def make_aim(images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recipe = Recipe(), *,

@@ -26,18 +26,20 @@ __all__ = ['METHODS', 'METHOD_COLOURS', 'record', 'metric', 'timing', 'save_figu
 class Run:
     """One notebook at work: run `name` of `profile`, below the project folder `root`.
 
-    Its files are staged in `folder`. `draw`: it makes nothing, and draws from what it kept."""
+    Its files are staged in `folder`. `draw`: it makes nothing, and draws from what it kept.
+    `memory`: the folder where an attempt finds what an earlier one, which was killed, had kept."""
 
     name: str
     profile: str
     root: str
     folder: str
     draw: bool = False
+    memory: str = ""
 
     def variable(self) -> str:
         "The value of `DSCO_RUN` that tells a process it is this run."
-        # An older package, which a replay runs, knows no `draw`.
-        return json.dumps({k: v for k, v in asdict(self).items() if v is not False})
+        # An older package, which a replay runs, knows no `draw` and no `memory`.
+        return json.dumps({name: value for name, value in asdict(self).items() if value})
 
 # %% ../nbs/62_records.ipynb #5392e4d0
 def current_run() -> Run | None:
@@ -237,29 +239,52 @@ def read_set(path: Path):
         arrays = {name: torch.from_numpy(file[name]) for name in file.files if name != "words"}
         return ConcentratedSet(**arrays, **json.loads(str(file["words"])))
 
+# %% ../nbs/62_records.ipynb #62b00011
+def write_kept(folder: Path, name: str, made: Any) -> None:
+    "A set, or what JSON can hold, in its file."
+    folder.mkdir(parents=True, exist_ok=True)
+    if hasattr(made, "origin") and hasattr(made, "images"):
+        write_set(folder / f"{name}.npz", made)
+    else:
+        text = json.dumps(made) + "\n"
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+
+# %% ../nbs/62_records.ipynb #62b00012
+STAGED = ("rows.jsonl", "metrics.jsonl", "timings.jsonl")
+
+
+def remembered(memory: Path, run: Run, name: str, make: Callable[[], object]) -> object:
+    "What `make()` gives, or gave in an earlier attempt; what it recorded is recorded again."
+    said = memory / f"{name}.said"
+    if said.is_file():
+        for file, items in json.loads(said.read_text(encoding="utf-8")).items():
+            stage(file, items)
+        return read_kept(memory, name)
+    before = {file: len(staged(run.folder, file)) for file in STAGED}
+    made = make()
+    write_kept(memory, name, made)
+    news = {file: staged(run.folder, file)[count:] for file, count in before.items()}
+    said.with_suffix(".tmp").write_text(json.dumps(news), encoding="utf-8")
+    os.replace(said.with_suffix(".tmp"), said)  # last, and whole: it says that the rest is there
+    return made
+
 # %% ../nbs/62_records.ipynb #a3d2e3dc
 def keep(name: str, make: Callable[[], object]):
     """What `make()` gives, kept with the run's results; when a run is only drawn, what it kept.
 
     A ConcentratedSet, or numbers and words in lists and dictionaries, which come back as JSON
-    has them (tuples as lists). By hand `make()` is called and nothing is kept. Raises ValueError
-    for a name that is no file name, TypeError for what JSON cannot hold, FileNotFoundError when
-    it was not kept."""
+    has them (tuples as lists). A run that goes on after a kill does not make it again. By hand
+    `make()` is called and nothing is kept. Raises ValueError for a name that is no file name,
+    TypeError for what JSON cannot hold, FileNotFoundError when it was not kept."""
     check_name(name)
     run = current_run()
     if run and run.draw:
         return read_kept(Path(run.root, "papermill_runs", run.profile, "sets", run.name), name)
-    made = make()
-    is_set = hasattr(made, "origin") and hasattr(made, "images")
-    text = "" if is_set else json.dumps(made)
+    made = remembered(Path(run.memory), run, name, make) if run and run.memory else make()
     if run:
-        folder = Path(run.folder, "kept")
-        folder.mkdir(exist_ok=True)
-        if is_set:
-            write_set(folder / f"{name}.npz", made)
-        else:
-            (folder / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-    return made if is_set else json.loads(text)
+        write_kept(Path(run.folder, "kept"), name, made)
+    is_set = hasattr(made, "origin") and hasattr(made, "images")
+    return made if is_set else json.loads(json.dumps(made))
 
 # %% ../nbs/62_records.ipynb #7fbe87aa
 def read_kept(folder: Path, name: str):
@@ -297,37 +322,48 @@ def half_width(values: list[float]) -> float | None:
     n = len(values)
     return float(t.ppf(0.975, n - 1)) * stdev(values) / math.sqrt(n) if n > 1 else None
 
+# %% ../nbs/62_records.ipynb #62b00001
+def of_sets(sets: list[list[float]]) -> dict[str, float | None]:
+    "Networks, mean and half interval of accuracies, given set by set."
+    values = [mean(networks) for networks in sets] if len(sets) > 1 else sets[0]
+    return {"seeds": sum(map(len, sets)), "mean": mean(values), "ci95": half_width(values)}
+
 # %% ../nbs/62_records.ipynb #60f500e3
 def summarise(rows: Iterable[dict]) -> list[dict]:
-    """One row a setting and notebook: the columns of `SETTING`, `notebook`, `seeds`, `mean`,
-    `ci95`.
+    """One row a setting and notebook: the columns of `SETTING`, `notebook`, and what follows.
 
-    `seeds`: how many networks; `mean` and `ci95` of the accuracy in percent. Two notebooks may
-    measure one setting with the same seeds; pooled, those would make the interval too short."""
+    `sets`, `seeds`: how many sets, and networks in all; `mean` and `ci95` of the accuracy in
+    percent, over sets, or over networks where there is one set. Two notebooks may measure one
+    setting with the same seeds; pooled, those would make the interval too short."""
     columns = (*SETTING, "notebook")
-    groups: dict[tuple, list[float]] = {}
+    groups: dict[tuple, dict[int | None, list[float]]] = {}
     for row in rows:
         if row["accuracy"] is not None:
-            groups.setdefault(tuple(map(row.get, columns)), []).append(row["accuracy"])
-    return [dict(zip(columns, setting, strict=True), seeds=len(values), mean=mean(values),
-                 ci95=half_width(values)) for setting, values in groups.items()]
+            sets = groups.setdefault(tuple(map(row.get, columns)), {})
+            sets.setdefault(row["set_seed"], []).append(row["accuracy"])
+    return [dict(zip(columns, setting, strict=True), sets=len(sets), **of_sets([*sets.values()]))
+            for setting, sets in groups.items()]
 
 # %% ../nbs/62_records.ipynb #38f51140
 METHODS = {
     "full": "all real images", "random": "random real images", "herding": "herding",
-    "kcenter": "k-center", "kmeans": "k-means", "prior": "raw samples of the prior",
-    "pool": "pool selection", "nopt": "NOpt", "nopt_free": "NOpt, data-free",
+    "kcenter": "k-center", "kmeans": "k-means", "hard": "hard images (EL2N)",
+    "residual": "greedy, energy", "missing": "greedy quantisation",
+    "prior": "raw samples of the prior", "pool": "pool selection",
+    "pool_free": "pool selection, data-free", "nopt": "NOpt", "nopt_free": "NOpt, data-free",
     "doped": "NOpt, doped",
     "bilevel_fixed": "bilevel, fixed start", "bilevel_random": "bilevel, random starts",
     "bilevel_window": "bilevel, window", "dc": "DC", "dm": "DM", "dsa": "DSA", "d4m": "D4M",
-    "mgd3": "MGD3", "d3hr": "D3HR", "igd": "IGD", "minimax": "Minimax", "cao2": "CaO2"}
+    "mgd3": "MGD3", "d3hr": "D3HR", "igd": "IGD", "minimax": "Minimax", "cao2": "CaO2",
+    "deepgen": "DeepGen"}
 METHOD_COLOURS = {
     "full": "#000000", "random": "#8c8c8c", "herding": "#595959", "kcenter": "#b3a28a",
-    "kmeans": "#7d6b4f", "prior": "#9ecae1", "pool": "#2f7ebc", "nopt": "#d55e00",
+    "kmeans": "#7d6b4f", "hard": "#d9cfc1", "residual": "#4a5a4a", "missing": "#1f1a12",
+    "prior": "#9ecae1", "pool": "#2f7ebc", "pool_free": "#6baed6", "nopt": "#d55e00",
     "nopt_free": "#f2a900", "doped": "#9c1f10", "bilevel_fixed": "#005a3c",
     "bilevel_random": "#1fa37a", "bilevel_window": "#95d6b8", "dc": "#54278f", "dm": "#9e7fc4",
     "dsa": "#cbb6e0", "d4m": "#c2186b", "mgd3": "#e377c2", "d3hr": "#f5b5d9", "igd": "#0b7d8c",
-    "minimax": "#17becf", "cao2": "#a0e0e8"}
+    "minimax": "#17becf", "cao2": "#a0e0e8", "deepgen": "#5b3a8c"}
 
 # %% ../nbs/62_records.ipynb #2667f33b
 def style() -> None:

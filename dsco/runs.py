@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 import dsco
 
-from .core import cache_folder
+from .core import cache_folder, digest
 from .profiles import (RunSpec, RunStatus, default_parameters, git, load_profile,
                            made_from, read_record, run_folder, status, with_needs)
 from .records import Run, project_root, read_rows, staged, write_rows
@@ -328,11 +328,12 @@ def run_one(spec: RunSpec, profile: str, root: Path, runs: Iterable[str], stop: 
     parent, start = run_folder(profile, root), time.perf_counter()
     # A folder of its own for every attempt: what an earlier one may still write never mixes in.
     folder = Path(tempfile.mkdtemp(prefix=f"{spec.name}.", suffix=".partial", dir=parent))
-    run = Run(spec.name, profile, str(root), str(folder), draw)
     made = made_from(spec, profile, root)
+    cache = cache_folder("made", str(made["dsco"])[:12])
+    memory = cache / "kept" / digest(profile, spec.name, made)
+    run = Run(spec.name, profile, str(root), str(folder), draw, "" if draw else str(memory))
     try:
         content = snapshot(root, made, spec.notebook, folder)
-        cache = cache_folder("made", str(made["dsco"])[:12])
         with kept_so_far(run):
             execute(spec, run, content, cache, parameters=spec.parameters, stop=stop)
         with FINISHING:
@@ -340,6 +341,7 @@ def run_one(spec: RunSpec, profile: str, root: Path, runs: Iterable[str], stop: 
                 place(spec, run, content, read_record(spec.name, profile, root))
             else:
                 finish(spec, run, made, content, time.perf_counter() - start, runs)
+                shutil.rmtree(memory, ignore_errors=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     took = time.perf_counter() - start

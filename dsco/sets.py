@@ -163,7 +163,7 @@ def merge_configs(parts: Sequence[ConcentratedSet]) -> dict:
     merged = {**same, "shards": shards}
     if all("seconds" in c for c in configs):
         merged["seconds"] = round(sum(c["seconds"] for c in configs), 1)
-    for key in ("discrepancy", "nfe_per_image"):
+    for key in ("loss", "nfe_per_image"):
         if all(key in c for c in configs):
             total = sum(c[key] * len(part) for c, part in zip(configs, parts))
             merged[key] = total / sum(map(len, parts))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import chain
 
@@ -21,7 +21,7 @@ from .discrepancy import (FourierMap, Kernel, as_cloud, as_weights, distance_ker
                               full_precision, make_kernel, median_distance, moment_gap, or_one,
                               project, random_fourier, self_mean, squared_distances,
                               transport_cost)
-from .features import Embedding, FeatureMap, feature_batches
+from .features import Embedding, FeatureMap, extract, feature_batches
 
 # %% auto #0
 __all__ = ['OBJECTIVES', 'Objective', 'KernelObjective', 'Energy', 'MMD', 'Target', 'make_target', 'prefix_sizes', 'class_losses',
@@ -315,16 +315,30 @@ class Target:
     """What each class should look like: `summaries[c][k]` is class c under feature map k.
 
     `label_weight`: of the cross-entropy under those feature maps that are judges (see
-    `label_losses`), beside the discrepancy."""
+    `label_losses`), beside the discrepancy. `given[c][k]`: features (m_c, d_k) of images that are
+    in the set from the start and stay as they are (see `with_given`)."""
 
     feature_maps: list[FeatureMap]
     objective: Objective
     summaries: list[list[Summary]]
     label_weight: float = 0.0
+    given: tuple[list[Tensor], ...] = ()
 
     @property
     def classes(self) -> int:
         return len(self.summaries)
+
+    def completed(self, label: int, features: Sequence[Tensor]) -> list[Tensor]:
+        "What is given of a class, and after it `features`, (n, d_k) each."
+        if not self.given:
+            return list(features)
+        return [torch.cat([there.to(x), x]) for there, x in zip(self.given[label], features)]
+
+    def with_given(self, images: ImageSet) -> Target:
+        "The target of a set that holds `images` already."
+        features = [extract(phi, images) for phi in self.feature_maps]
+        return replace(self, given=tuple([x[images.labels == c] for x in features]
+                                         for c in range(self.classes)))
 
 
 def make_target(images: ImageSet, feature_maps: Sequence[FeatureMap], *,
@@ -391,13 +405,15 @@ def class_losses(features: Sequence[Tensor], labels: Tensor, target: Target,
 
     Plus `target.label_weight` times the mean of `label_losses`. `features[k]`: (N, d_k) under map
     k. Within a class the order of rows is that of the set, and the first s rows count as a set of
-    their own for each s in `sizes`."""
+    their own for each s in `sizes`, together with what is `given`."""
     losses, place = [], features[0].device
     misread = target.label_weight * label_losses(features, labels.to(place), target.feature_maps)
     for c in labels.unique().tolist():
         rows = (labels == c).nonzero().flatten().to(place)
-        by_map = [target.objective.distance_prefixes(phi[rows], summary, sizes).mean()
-                  for phi, summary in zip(features, target.summaries[c])]
+        views = target.completed(c, [phi[rows] for phi in features])
+        more = [len(views[0]) - len(rows) + size for size in sizes]
+        by_map = [target.objective.distance_prefixes(x, summary, more).mean()
+                  for x, summary in zip(views, target.summaries[c])]
         losses.append(torch.stack(by_map).mean() + misread[rows].mean())
     return torch.stack(losses)
 
@@ -428,15 +444,18 @@ def greedy_rows(target: Target, label: int, features: Sequence[Tensor], count: i
                 fixed: int = 0) -> Tensor:
     """`count` rows of `features`, one (N, d_k) a feature map, chosen greedily for class `label`.
 
-    The first `fixed` rows are in from the start. ValueError for an objective without a kernel."""
+    The first `fixed` rows are in from the start, and so is what the target has as `given`.
+    ValueError for an objective without a kernel."""
     objective = target.objective
     if not isinstance(objective, KernelObjective):
         raise ValueError(f"objective is {objective.name!r}, but a greedy choice needs one with a "
                          "kernel: make the target with objective='energy'.")
-    terms = [objective.terms(phi.float(), summary)[:2]
-             for phi, summary in zip(features, target.summaries[label])]
+    views = target.completed(label, features)
+    more = len(views[0]) - len(features[0])
+    terms = [objective.terms(x.float(), summary)[:2]
+             for x, summary in zip(views, target.summaries[label])]
     G, across = (reduce(torch.add, parts) for parts in zip(*terms))
-    return greedy_order(G, across, count, fixed=fixed)
+    return greedy_order(G, across, count, fixed=fixed + more) - more
 
 # %% ../nbs/05_discrepancy.ipynb #5a1d0021
 def greedy_choice(features: Sequence[Tensor], labels: Tensor, target: Target, ipc: int) -> Tensor:

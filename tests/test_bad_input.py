@@ -16,7 +16,7 @@ from dsco.core import check_writable
 from dsco.discrepancy import energy_distance, mmd
 from dsco.distillation import distill
 from dsco.doping import choose_share, predicted_share, real_counts
-from dsco.features import random_features, trajectory_features
+from dsco.features import pixel_features, random_features, trajectory_features
 from dsco.floor import draw_mixture, generator_floor, intrinsic_dimension
 from dsco.networks import build_network
 from dsco.planning import Pilot, Plan, fit_error_curve, plan
@@ -481,6 +481,21 @@ CASES = {
         lambda t: select(t.few, ipc=1, rule="best"),
         ValueError,
         ["rule is 'best'", "herding"],
+    ),
+    "hard without a network": (
+        lambda t: select(t.few, ipc=1, rule="hard", feature_maps=[pixel_features()]),
+        ValueError,
+        ["feature_maps", "trajectory_features"],
+    ),
+    "more steps to differentiate than there are": (
+        lambda t: Recipe(steps=3, through=4),
+        ValueError,
+        ["through is 4", "steps=3"],
+    ),
+    "no patches": (
+        lambda t: build_network("vit", (1, 30, 30), 10),
+        ValueError,
+        ["patch is 4", "30×30"],
     ),
     "selection of too many": (lambda t: select(t.few, ipc=13), ValueError, ["ipc is 13", "12"]),
     "selection of no set": (

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dsco.core import cache_folder
 from dsco.profiles import code_cells, content_id, load_profile, read_record, status
 from dsco.records import COLUMNS, read_rows, record, results, save_figure
 from dsco.replay import outside, rehearse, spot, verify, write_table
@@ -454,6 +455,27 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(done, tmp_path):
         "current",
     ]
     assert outcome(done) == expected
+
+
+def test_a_run_that_failed_late_makes_nothing_twice(project, tmp_path):
+    "What was kept, and the rows recorded on the way, are there at the next attempt."
+    row = "record(dataset='digits', method='nopt', ipc=1, real_share=0, network='n', protocol='p', "
+    row += "labels='hard', matched='steps', seed=0, accuracy=90.0)"
+    log, stop = tmp_path / "log", tmp_path / "stop"
+    stop.touch()
+    dear = f"def dear():\n    open({str(log)!r}, 'a').write('x')\n    return {row}"
+    halt = f"import os\nif os.path.exists({str(stop)!r}): raise ValueError('no luck.')"
+    start = "from dsco.records import keep, record"
+    write_notebook(
+        project / "nbs/first.ipynb", [start, "pause = 0\nrows = 3", dear, "keep('a', dear)", halt]
+    )
+    with pytest.raises(RunError, match="no luck"):
+        reproduce("tiny", root=project, only=["first"])
+    stop.unlink()
+    reproduce("tiny", root=project, only=["first"])
+    assert log.read_text() == "x"
+    assert [row["accuracy"] for row in results("tiny", root=project)] == [90.0]
+    assert not list(cache_folder("made").glob("*/kept/*"))
 
 
 def test_failed_run_keeps_what_was_there(done, capsys):

@@ -152,12 +152,25 @@ def shards(n, prior, few, feature_maps, **options):
     return [concentrate(prior, shard=(k, n), **one) for k in range(n)]
 
 
+def test_real_images_come_first_and_count_in_the_loss(prior, few, feature_maps):
+    "The search for the others sees them: with other real images it finds other synthetic ones."
+    from dsco.selection import select_missing
+
+    options = {"ipc": 3, "data": few, "feature_maps": feature_maps, **QUIET}
+    small = concentrate(prior, recipe=short(2), doping=1 / 3, **options)
+    index = select_missing(few, [1] * 10, feature_maps=feature_maps)
+    assert [origin for origin in small.origin if origin != "synthetic"] == index.tolist()
+    plain = concentrate(prior, recipe=short(2), **{**options, "ipc": 2})
+    made = small.images[[origin == "synthetic" for origin in small.origin]]
+    assert made.shape == plain.images.shape and not torch.equal(made, plain.images)
+
+
 def test_shards_make_the_whole(whole, prior, few, feature_maps):
     "Bitwise on one device, whoever makes which classes, with 7 images in memory or 500."
     parts = shards(3, prior, few, feature_maps, ipc=2, recipe=short(4), chunk=7)
     merged = ConcentratedSet.merge(parts[::-1])
     assert same_set(merged, whole)
-    assert merged.config["discrepancy"] == pytest.approx(whole.config["discrepancy"], abs=1e-5)
+    assert merged.config["loss"] == pytest.approx(whole.config["loss"], abs=1e-5)
 
 
 def test_shards_of_one_image_a_class(prior, few, feature_maps):
@@ -202,7 +215,7 @@ def test_prefixes(whole, doped, few):
                 assert torch.equal(
                     prefix.images[prefix.labels == c], small.images[small.labels == c][:k]
                 )
-    assert doped.prefix(2).real_share == 0 and doped.prefix(3).origin == doped.origin
+    assert doped.prefix(1).real_share == 1 and doped.prefix(3).origin == doped.origin
     assert all(
         torch.equal(few.images[o], image)
         for o, image in zip(doped.origin, doped.images)
@@ -310,7 +323,7 @@ def test_a_killed_search_goes_on_to_the_same_set(
     assert len(calls) == 13 - left
     whole = make()
     assert same_set(resumed, whole)
-    for key in ("history", "updates_done", "discrepancy"):
+    for key in ("history", "updates_done", "loss"):
         assert resumed.config[key] == whole.config[key]
 
 
