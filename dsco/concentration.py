@@ -22,14 +22,14 @@ from .core import (cache_folder, check_writable, digest, listed, number, of_kind
                        stable_seed, whole)
 from .data import ImageSet, to_float
 from .doping import choose_share, predicted_share, real_counts
-from .features import FeatureMap, default_features, extract
+from .features import FeatureMap, default_features, extract, well_read
 from .nopt import optimise_noise, pool_features
 from .pretrained import data_digest
 from .prior import Prior
 from .recipe import Aim, Recipe, make_aim
 from .selection import k_means, select_missing, spread_one
 from .sets import ConcentratedSet, join
-from .target import greedy_rows, prefix_sizes, target_rows, well_read
+from .target import greedy_rows, prefix_sizes, target_rows
 from .training import Protocol, evaluate, find_protocol
 
 # %% auto #0

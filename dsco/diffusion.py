@@ -100,7 +100,9 @@ def follow(ema: nn.Module, network: nn.Module, step: int) -> None:
 
 # %% ../nbs/30_prior.ipynb #5146f947
 def fold_of(recipe: dict) -> int:
-    "How often the network's images are folded: a U-Net's by its patch, a DiT's never."
+    "How often images are folded: for a U-Net by its patch, before an autoencoder by its recipe."
+    if latents := recipe.get("latents"):
+        return latents["fold"]
     return recipe["patch"] if recipe["architecture"] == "unet" else 1
 
 
@@ -108,17 +110,53 @@ def untrained(images: ImageSet, recipe: dict) -> nn.Module:
     "The untrained network of a recipe for `images`; the recipe's seed decides its weights."
     build = ARCHITECTURES[recipe["architecture"]]
     sizes = {name: recipe[name] for name in ("width", "depth", "patch")}
+    channels, side, _ = images.shape
+    if latents := recipe.get("latents"):
+        channels, side = latents["channels"], side // (2 * latents["fold"])
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(stable_seed(recipe["seed"], "weights"))
-        return build(images.shape[0], images.shape[1], len(images.classes), **sizes)
+        return build(channels, side, len(images.classes), **sizes)
+
+
+def to_latents(x: Tensor, fold: int, vae: Any = None) -> Tensor:
+    """What a network works on, from images (N, C, H, W) in [-1, 1]; differentiable.
+
+    Folded pixels, or the mean latents that a VAE has for them, in its own scale."""
+    x = F.pixel_unshuffle(x, fold)
+    if vae is None:
+        return x
+    return (vae.encode(x).latent_dist.mean - shift_of(vae)) * vae.config.scaling_factor
+
+
+def from_latents(u: Tensor, fold: int, vae: Any = None) -> Tensor:
+    "Images (N, C, H, W) of latents: the way back, without a graph inside a VAE."
+    if vae is None:
+        return F.pixel_shuffle(u, fold)
+    u = u / vae.config.scaling_factor + shift_of(vae)
+    if torch.is_grad_enabled() and u.requires_grad:
+        x = checkpoint(lambda u: vae.decode(u).sample, u, use_reentrant=False,
+                       preserve_rng_state=False)
+    else:
+        x = vae.decode(u).sample
+    return F.pixel_shuffle(x, fold)
+
+
+def shift_of(vae: Any) -> float:
+    "What the latents of a VAE are on average; older ones do not say."
+    return getattr(vae.config, "shift_factor", None) or 0.0
 
 # %% ../nbs/30_prior.ipynb #c1b00003
 class Fit:
-    "One training run of a prior, advanced by `run_steps`; with `folder`, its state is kept there."
+    """One training run of a prior, advanced by `run_steps`; with `folder`, its state is kept there.
+
+    `vae`: the autoencoder whose latents the network works on, or None."""
+
+    title = "prior"
 
     def __init__(self, network: nn.Module, images: ImageSet, recipe: dict,
-                 folder: Path | None = None):
+                 folder: Path | None = None, vae: nn.Module | None = None):
         self.network, self.ema = network.train(), copy.deepcopy(network).eval()
+        self.vae = vae
         self.images, self.recipe, self.file = images, recipe, folder and folder / "training.pt"
         self.device = next(network.parameters()).device
         self.optimizer = torch.optim.AdamW(network.parameters(), lr=recipe["lr"], betas=(0.9, 0.99),
@@ -130,24 +168,29 @@ class Fit:
             load_state(self, self.file)
 
     def batch(self) -> tuple[Tensor, Tensor]:
-        """Images (batch_size, C, H, W) in [-1, 1], folded, and labels.
+        """What the network works on, of `batch_size` images, and their labels.
 
         Addressed by (seed, step): a resumed run sees the same."""
         g = torch.Generator().manual_seed(stable_seed(self.recipe["seed"], "batch", self.step))
         index = torch.randint(len(self.images), (self.recipe["batch_size"],), generator=g)
         pixels = to_float(self.images.images[index].to(self.device))
         labels = self.images.labels[index].to(self.device)
-        return F.pixel_unshuffle(pixels, fold_of(self.recipe)), labels
+        with torch.no_grad():
+            return to_latents(pixels, fold_of(self.recipe), self.vae), labels
+
+    def loss(self) -> Tensor:
+        "The loss of the next update."
+        x, labels = self.batch()
+        seed = stable_seed(self.recipe["seed"], "diffuse", self.step)
+        return velocity_loss(self.network, self.scheduler, x, labels, seed,
+                             drop=self.recipe["drop"], null_label=len(self.images.classes))
 
     def advance(self) -> dict | None:
         "One update of `steps` in all; returns the loss now and then."
         for group in self.optimizer.param_groups:
             group["lr"] = self.recipe["lr"] * warm_cosine(self.step, self.steps)
-        x, labels = self.batch()
-        seed = stable_seed(self.recipe["seed"], "diffuse", self.step)
         with mixed_precision(self.device):
-            loss = velocity_loss(self.network, self.scheduler, x, labels, seed,
-                                 drop=self.recipe["drop"], null_label=len(self.images.classes))
+            loss = self.loss()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -168,7 +211,7 @@ class Fit:
         "Updates that fit into `minutes`, by the speed of a copy; a resumed run keeps its number."
         if self.steps:
             return self.steps
-        trial = Fit(copy.deepcopy(self.network), self.images, self.recipe)
+        trial = type(self)(copy.deepcopy(self.network), self.images, self.recipe, vae=self.vae)
         trial.steps = 1000
         trial.advance()
         started, count = time.perf_counter(), 0
@@ -180,8 +223,8 @@ class Fit:
     def run(self, steps: int, *, progress: bool = True, save_every: float = 60) -> None:
         "Advance to `steps`, saving the state every `save_every` seconds."
         self.steps = steps
-        run_steps(self, steps, file=self.file, save_every=save_every, desc="fit prior",
-                  progress=progress)
+        run_steps(self, steps, file=self.file, save_every=save_every,
+                  desc=f"fit {self.title}", progress=progress)
 
     def state_dict(self) -> dict:
         "Everything a resumed run needs."

@@ -234,3 +234,30 @@ def extract(feature_map: FeatureMap, images: ImageSet | Tensor, *, batch_size: i
     "Features (N, d) of a whole set, on `device` (None: where the images lie)."
     batches = feature_batches(feature_map, images, batch_size=batch_size, device=device)
     return torch.cat(list(batches))
+
+
+# %% ../nbs/05_discrepancy.ipynb #29a00002
+def label_losses(features: Sequence[Tensor], labels: Tensor,
+                 feature_maps: Sequence[FeatureMap]) -> Tensor:
+    "Cross-entropy of each image (N,) under the judges among the maps, their mean; 0 without one."
+    losses = [F.cross_entropy(scores, labels, reduction="none")
+              for scores in judged(features, feature_maps)]
+    return torch.stack(losses).mean(0) if losses else features[0].new_zeros(len(labels))
+
+
+def judged(features: Sequence[Tensor], feature_maps: Sequence[FeatureMap]) -> list[Tensor]:
+    "Class scores (N, classes) from the features, by every judge among the maps."
+    return [phi.scores(x) for phi, x in zip(feature_maps, features)
+            if isinstance(phi, Embedding) and phi.judge]
+
+# %% ../nbs/05_discrepancy.ipynb #29a00005
+def well_read(features: Sequence[Tensor], labels: Tensor, feature_maps: Sequence[FeatureMap],
+              least: int) -> Tensor:
+    "Rows that the judges read as their label, or the `least` nearest to it; all without a judge."
+    scores = judged(features, feature_maps)
+    if not scores:
+        return torch.arange(len(labels))
+    chances = torch.stack([one.softmax(1) for one in scores]).mean(0).cpu()
+    own = chances.gather(1, labels.cpu()[:, None]).squeeze(1)
+    rows = (own == chances.max(1).values).nonzero().flatten()
+    return rows if len(rows) >= least else own.topk(least).indices.sort().values

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from .augment import Augmentation
 from .core import shuffled, stable_seed
 from .data import ImageSet, to_float, to_uint8
-from .features import Embedding, FeatureMap, random_features
+from .features import Embedding, FeatureMap, label_losses, random_features, well_read
 from .nopt import pool_features
 from .prior import Prior
 from .sets import ConcentratedSet
-from .target import Target, greedy_rows, label_losses, well_read
+from .target import Target, greedy_rows
 from .training import normalise
 
 # %% auto #0

@@ -10,6 +10,7 @@ import operator
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from .core import (cache_folder, check_place, check_writable, digest, find_devic
                        number, of_kind, one_of, remove, replacing, set_aside, whole)
 from .data import ImageSet
 from .diffusion import ARCHITECTURES, Fit, fold_of, noise_schedule, untrained
+from .latents import Latents, fit_autoencoder
 from .prior import Prior
 
 # %% auto #0
@@ -55,7 +57,7 @@ def prior_files(folder: Path) -> Callable[[str], bool]:
 def write_parts(prior: Prior, folder: Path) -> None:
     "Network, scheduler and VAE in the diffusers layout."
     kind = "unet" if "UNet" in type(prior.network).__name__ else "transformer"
-    if prior.vae is not None and kind == "transformer":
+    if prior.vae is not None and kind == "transformer" and prior.fold == 1:
         from diffusers import DiTPipeline
 
         DiTPipeline(prior.network, prior.vae, prior.scheduler).save_pretrained(folder)
@@ -155,6 +157,16 @@ def default_patch(side: int, architecture: str) -> int:
     fitting = (p for p in range(1, side // 4 + 1) if side % p == 0 and side // p % parts == 0)
     return max(fitting, default=1)
 
+# %% ../nbs/30_prior.ipynb #30b00001
+def inner_side(side: int, recipe: dict) -> int:
+    "Side of what the network works on; ValueError for images that an autoencoder cannot halve."
+    if not (latents := recipe.get("latents")):
+        return side
+    if recipe["architecture"] != "dit" or side % (2 * latents["fold"]):
+        raise ValueError(f"latents have fold={latents['fold']}, but they need a DiT, and images "
+                         f"with a side that {2 * latents['fold']} divides: change them.")
+    return side // (2 * latents["fold"])
+
 # %% ../nbs/30_prior.ipynb #c1b00008
 def check_fit(images: ImageSet, minutes: float | None, steps: int | None, recipe: dict) -> None:
     "Raise, naming the argument, unless a prior can be fitted."
@@ -176,6 +188,7 @@ def check_fit(images: ImageSet, minutes: float | None, steps: int | None, recipe
     for name in ("patch", "depth", "width", "batch_size"):
         whole(name, recipe[name])
     unet = architecture == "unet"
+    side = inner_side(side, recipe)
     if side % patch or (unet and side // patch % 2):
         raise ValueError(f"patch is {patch}, but it must divide the side of the images, {side}"
                          f"{', into an even number' * unet}: change patch or size.")
@@ -186,25 +199,48 @@ def check_fit(images: ImageSet, minutes: float | None, steps: int | None, recipe
         raise ValueError(f"images has no example of {', '.join(missing)}: add some or leave the "
                          "class out.")
 
+# %% ../nbs/30_prior.ipynb #30b00002
+def train_prior(images: ImageSet, recipe: dict, steps: int | None, minutes: float,
+                folder: Path | None, device: torch.device, progress: bool) -> Prior:
+    "A prior by its recipe, after its autoencoder, which takes a quarter of the minutes."
+    vae = None
+    if recipe.get("latents"):
+        vae = fit_autoencoder(images, recipe, minutes=minutes / 4, folder=folder, device=device,
+                              progress=progress)
+        minutes *= 0.75
+    fit = Fit(untrained(images, recipe).to(device), images, recipe, folder, vae)
+    fit.run(steps or fit.steps_in(minutes), progress=progress)
+    return Prior(fit.ema, noise_schedule(), classes=images.classes, fold=fold_of(recipe), vae=vae,
+                 record=fit.record())
+
 # %% ../nbs/30_prior.ipynb #c1b00009
 def fit_prior(images: ImageSet, *, minutes: float | None = None, steps: int | None = None,
               seed: int = 0, architecture: str = "dit", width: int = 192, depth: int = 6,
               patch: int | None = None, batch_size: int = 32, lr: float = 1e-3, drop: float = 0.1,
-              device: str | torch.device | None = None, file: str | Path | None = "auto",
-              progress: bool = True) -> Prior:
+              latents: Latents | dict | None = None, device: str | torch.device | None = None,
+              file: str | Path | None = "auto", progress: bool = True) -> Prior:
     """Train a class-conditional diffusion model on square `images` and return it as a `Prior`.
 
     Give `steps`, or `minutes` (turned into steps by timing the first few; the number is recorded,
     and only it affects the result). `patch`: pixels a side of one token (None: the largest that
-    divides the image into at least 4 × 4). `drop`: share of labels hidden, for guidance. `file`:
-    the folder that keeps the prior: a finished one is loaded from it, and an interrupted fit goes
-    on from a folder beside it. "auto": in the user's cache; None: nowhere. Raises ValueError for
-    images that are not square, an unknown architecture or a missing budget."""
+    divides the image into at least 4 × 4; latents of at most 8 × 8 are one token). `drop`: share of
+    labels hidden, for guidance. `latents`: an autoencoder to fit first, or its options; the model
+    then works on its latents. `file`: the folder that keeps the prior: a finished one is loaded
+    from it, and an interrupted fit goes on from a folder beside it. "auto": in the user's cache;
+    None: nowhere. Raises ValueError for images that are not square, an unknown architecture or a
+    missing budget."""
     of_kind("images", images, ImageSet, "pass load_data(...).train, for example")
     one_of("architecture", architecture, ARCHITECTURES)
-    patch = default_patch(images.shape[1], architecture) if patch is None else patch
-    recipe = dict(architecture=architecture, width=width, depth=depth, patch=patch,
-                  batch_size=batch_size, lr=lr, drop=drop, seed=operator.index(seed))
+    latents, side = Latents(**latents) if isinstance(latents, dict) else latents, images.shape[1]
+    if latents:
+        side = max(1, side // (2 * latents.fold))
+    if patch is None:
+        patch = side if latents and side <= 8 else default_patch(side, architecture)
+    recipe: dict[str, Any] = dict(architecture=architecture, width=width, depth=depth,
+                                  patch=patch, batch_size=batch_size, lr=lr, drop=drop,
+                                  seed=operator.index(seed))
+    if latents:
+        recipe["latents"] = asdict(latents)
     check_fit(images, minutes, steps, recipe)
     budget = f"{steps} steps" if steps else f"{minutes} minutes"
     recipe |= {"data": data_digest(images), "budget": budget}
@@ -213,10 +249,7 @@ def fit_prior(images: ImageSet, *, minutes: float | None = None, steps: int | No
     if folder and (kept := kept_prior(folder, images, recipe, file)):
         return kept.to(find_device(device))
     partial = folder and folder.with_name(f"{key}.partial")
-    fit = Fit(untrained(images, recipe).to(find_device(device)), images, recipe, partial)
-    fit.run(steps or fit.steps_in(minutes or 0), progress=progress)
-    prior = Prior(fit.ema, noise_schedule(), classes=images.classes, fold=fold_of(recipe),
-                  record=fit.record())
+    prior = train_prior(images, recipe, steps, minutes or 0, partial, find_device(device), progress)
     if folder and partial:
         keep_prior(prior, folder, partial)
     return prior

@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
 from .core import digest, number, one_of, readable, stable_seed, whole
 from .data import ImageSet, to_uint8
-from .diffusion import trajectory
+from .diffusion import from_latents, to_latents, trajectory
 
 # %% auto #0
 __all__ = ['Prior', 'prior_features']
@@ -91,10 +89,11 @@ class Prior:
     def rendered_shape(self) -> tuple[int, int, int]:
         "Shape (channels, height, width) of a rendered image."
         channels, height, width = self.noise_shape
-        if self.vae is None:
-            return channels // self.fold**2, height * self.fold, width * self.fold
-        scale = 2 ** (len(self.vae.config.block_out_channels) - 1)
-        return self.vae.config.out_channels, height * scale, width * scale
+        scale = self.fold
+        if self.vae is not None:
+            channels = self.vae.config.out_channels
+            scale *= 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return channels // self.fold**2, height * scale, width * scale
 
     @property
     def null_id(self) -> int:
@@ -170,19 +169,11 @@ class Prior:
         """What the network works on, (N, *noise_shape), from images (N, C, H, W) in [-1, 1].
 
         Folded pixels, or the VAE's mean latents; differentiable."""
-        if self.vae is None:
-            return F.pixel_unshuffle(x, self.fold)
-        return self.vae.encode(x).latent_dist.mean * self.vae.config.scaling_factor
+        return to_latents(x, self.fold, self.vae)
 
     def decode(self, latents: Tensor) -> Tensor:
         "Images of `latents`: without a VAE, the unfolded latents themselves."
-        if self.vae is None:
-            return F.pixel_shuffle(latents, self.fold)
-        latents = latents / self.vae.config.scaling_factor
-        if torch.is_grad_enabled() and latents.requires_grad:
-            return checkpoint(lambda x: self.vae.decode(x).sample, latents, use_reentrant=False,
-                              preserve_rng_state=False)
-        return self.vae.decode(latents).sample
+        return from_latents(latents, self.fold, self.vae)
 
     @torch.no_grad()
     def render_uint8(self, z: Tensor, labels: Tensor, *, chunk: int = 250, progress: bool = True,

@@ -12,7 +12,6 @@ from functools import reduce
 from itertools import chain
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .core import from_table, listed, number, shuffled, stable_seed, whole
@@ -21,7 +20,7 @@ from .discrepancy import (FourierMap, Kernel, as_cloud, as_weights, distance_ker
                               full_precision, make_kernel, median_distance, moment_gap, or_one,
                               project, random_fourier, self_mean, squared_distances,
                               transport_cost)
-from .features import Embedding, FeatureMap, extract, feature_batches
+from .features import FeatureMap, extract, feature_batches, label_losses
 
 # %% auto #0
 __all__ = ['OBJECTIVES', 'Objective', 'KernelObjective', 'Energy', 'MMD', 'Target', 'make_target', 'prefix_sizes', 'class_losses',
@@ -371,32 +370,6 @@ def prefix_sizes(ipc: int) -> list[int]:
     "1, 2, 5, 10, 20, 50, … up to `ipc`, which is always included."
     series = [m * 10**e for e in range(6) for m in (1, 2, 5)]
     return [k for k in series if k < ipc] + [ipc]
-
-# %% ../nbs/05_discrepancy.ipynb #29a00002
-def label_losses(features: Sequence[Tensor], labels: Tensor,
-                 feature_maps: Sequence[FeatureMap]) -> Tensor:
-    "Cross-entropy of each image (N,) under the judges among the maps, their mean; 0 without one."
-    losses = [F.cross_entropy(scores, labels, reduction="none")
-              for scores in judged(features, feature_maps)]
-    return torch.stack(losses).mean(0) if losses else features[0].new_zeros(len(labels))
-
-
-def judged(features: Sequence[Tensor], feature_maps: Sequence[FeatureMap]) -> list[Tensor]:
-    "Class scores (N, classes) from the features, by every judge among the maps."
-    return [phi.scores(x) for phi, x in zip(feature_maps, features)
-            if isinstance(phi, Embedding) and phi.judge]
-
-# %% ../nbs/05_discrepancy.ipynb #29a00005
-def well_read(features: Sequence[Tensor], labels: Tensor, feature_maps: Sequence[FeatureMap],
-              least: int) -> Tensor:
-    "Rows that the judges read as their label, or the `least` nearest to it; all without a judge."
-    scores = judged(features, feature_maps)
-    if not scores:
-        return torch.arange(len(labels))
-    chances = torch.stack([one.softmax(1) for one in scores]).mean(0).cpu()
-    own = chances.gather(1, labels.cpu()[:, None]).squeeze(1)
-    rows = (own == chances.max(1).values).nonzero().flatten()
-    return rows if len(rows) >= least else own.topk(least).indices.sort().values
 
 # %% ../nbs/05_discrepancy.ipynb #6a66e24d
 def class_losses(features: Sequence[Tensor], labels: Tensor, target: Target,

@@ -29,6 +29,8 @@ def export(notebooks: Path = ROOT / "nbs", package: Path = ROOT / "dsco") -> Non
     for path in package.glob("*.py"):
         if path.stem not in begun and path.name != "__init__.py":
             path.unlink()
+        elif not (text := path.read_text(encoding="utf-8")).endswith("\n"):
+            path.write_text(text + "\n", encoding="utf-8")  # of a piece that was appended
 
 
 if __name__ == "__main__":

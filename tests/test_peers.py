@@ -5,8 +5,8 @@ import torch
 
 from dsco import peers
 from dsco.data import to_float
-from dsco.features import trajectory_features
-from dsco.target import label_losses, make_target, well_read
+from dsco.features import label_losses, trajectory_features, well_read
+from dsco.target import make_target
 from dsco.teachers import Teacher, relabel
 
 IPC = 3
