@@ -8,7 +8,7 @@ import importlib
 _HOMES = {
     "load_data": "data", "ImageSet": "data", "Data": "data", "ConcentratedSet": "sets",
     "evaluate": "training", "select": "selection", "relabel": "teachers", "Teacher": "teachers",
-    "Prior": "prior",
+    "Prior": "prior", "Latents": "latents",
     "concentrate": "concentration", "Recipe": "recipe", "Auto": "concentration",
     "plan": "planning", "Plan": "planning", "Pilot": "planning",
     "distill": "distillation", "Schedule": "choices", "Window": "choices", "Known": "choices",

@@ -114,8 +114,10 @@ def train_step(model: Classifier, optimizer: torch.optim.Optimizer, images: Tens
 def can_read(phi: Embedding, images: ImageSet) -> bool:
     "Whether the network reads most of the images (of 1,000 of them) as their class."
     some = images.subset(shuffled(torch.arange(len(images)), stable_seed("read"))[:1000])
-    scores = phi.scores(extract(phi, some, device=next(phi.network.parameters()).device))
-    return bool((scores.argmax(1).cpu() == some.labels.cpu()).float().mean() > 0.5)
+    place = next(phi.network.parameters()).device
+    with torch.no_grad():
+        read = [phi.scores(phi(to_float(x.to(place)))).argmax(1) for x in some.images.split(100)]
+    return bool((torch.cat(read).cpu() == some.labels.cpu()).float().mean() > 0.5)
 
 # %% ../nbs/04_features.ipynb #ec1f91e8
 def trajectory_features(images: ImageSet, *, steps: Sequence[int] = (20, 100, 400),

@@ -19,7 +19,7 @@ from .sets import ConcentratedSet
 from .target import Objective, greedy_rows, make_target
 
 # %% auto #0
-__all__ = ['select_residual', 'select_missing', 'select_hard', 'select']
+__all__ = ['select_residual', 'select_missing', 'select']
 
 # %% ../nbs/07_selection.ipynb #024bdb83
 def check_counts(images: ImageSet, counts: Sequence[int], name: str = "a value of counts") -> None:

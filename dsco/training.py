@@ -252,7 +252,7 @@ def fast(network: nn.Module, pixels: int) -> nn.Module:
     Compiling takes some 20 seconds a batch shape, once a process, and gains up to 70 % in speed
     (measured below); results agree to rounding."""
     on_cpu = next(network.parameters()).device.type == "cpu"
-    if not on_cpu or pixels <= 20_000_000 or not shutil.which("g++"):
+    if not on_cpu or pixels <= 10_000_000 or not shutil.which("g++"):
         return network
     return cast(nn.Module, torch.compile(network, dynamic=False))
 
