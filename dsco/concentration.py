@@ -127,7 +127,7 @@ def state_file(file: Path | str | None, key: str) -> Path | None:
 # %% ../nbs/33_concentrate.ipynb #ca9ad5b5
 @dataclass
 class Maker:
-    """Makes the set for a share of real images: these are chosen first, and a search completes them.
+    """Makes the set for a share of real images, which are chosen first; a search completes them.
 
     `aim`: None, to be made when the search needs it."""
 

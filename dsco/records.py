@@ -27,7 +27,7 @@ class Run:
     """One notebook at work: run `name` of `profile`, below the project folder `root`.
 
     Its files are staged in `folder`. `draw`: it makes nothing, and draws from what it kept.
-    `memory`: the folder where an attempt finds what an earlier one, which was killed, had kept."""
+    `memory`: a folder for what it keeps, where the attempt after a killed one finds it; "": none."""
 
     name: str
     profile: str
@@ -40,6 +40,11 @@ class Run:
         "The value of `DSCO_RUN` that tells a process it is this run."
         # An older package, which a replay runs, knows no `draw` and no `memory`.
         return json.dumps({name: value for name, value in asdict(self).items() if value})
+
+    @property
+    def kept(self) -> Path:
+        "The folder that what it keeps lies in until it is done."
+        return Path(self.memory or self.folder, "kept")
 
 # %% ../nbs/62_records.ipynb #5392e4d0
 def current_run() -> Run | None:
@@ -246,24 +251,24 @@ def write_kept(folder: Path, name: str, made: Any) -> None:
     if hasattr(made, "origin") and hasattr(made, "images"):
         write_set(folder / f"{name}.npz", made)
     else:
-        text = json.dumps(made) + "\n"
-        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+        (folder / f"{name}.json").write_text(json.dumps(made) + "\n", encoding="utf-8")
 
 # %% ../nbs/62_records.ipynb #62b00012
 STAGED = ("rows.jsonl", "metrics.jsonl", "timings.jsonl")
 
 
-def remembered(memory: Path, run: Run, name: str, make: Callable[[], object]) -> object:
+def remembered(run: Run, name: str, make: Callable[[], object]) -> object:
     "What `make()` gives, or gave in an earlier attempt; what it recorded is recorded again."
-    said = memory / f"{name}.said"
+    said = Path(run.memory, "said", f"{name}.json")
     if said.is_file():
         for file, items in json.loads(said.read_text(encoding="utf-8")).items():
             stage(file, items)
-        return read_kept(memory, name)
+        return read_kept(run.kept, name)
     before = {file: len(staged(run.folder, file)) for file in STAGED}
     made = make()
-    write_kept(memory, name, made)
+    write_kept(run.kept, name, made)
     news = {file: staged(run.folder, file)[count:] for file, count in before.items()}
+    said.parent.mkdir(exist_ok=True)
     said.with_suffix(".tmp").write_text(json.dumps(news), encoding="utf-8")
     os.replace(said.with_suffix(".tmp"), said)  # last, and whole: it says that the rest is there
     return made
@@ -280,9 +285,9 @@ def keep(name: str, make: Callable[[], object]):
     run = current_run()
     if run and run.draw:
         return read_kept(Path(run.root, "papermill_runs", run.profile, "sets", run.name), name)
-    made = remembered(Path(run.memory), run, name, make) if run and run.memory else make()
-    if run:
-        write_kept(Path(run.folder, "kept"), name, made)
+    made = remembered(run, name, make) if run and run.memory else make()
+    if run and not run.memory:
+        write_kept(run.kept, name, made)
     is_set = hasattr(made, "origin") and hasattr(made, "images")
     return made if is_set else json.loads(json.dumps(made))
 

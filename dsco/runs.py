@@ -232,7 +232,7 @@ def make_record(spec: RunSpec, run: Run, made: dict, content: Path, seconds: flo
             "metrics": merged("metrics.jsonl") | timings, "timings": sorted(timings),
             "rows": len(staged(run.folder, "rows.jsonl")),
             "figures": sorted(path.stem for path in Path(run.folder, "figures").glob("*.png")),
-            "kept": sorted(path.name for path in Path(run.folder, "kept").glob("*")), "made": made}
+            "kept": sorted(path.name for path in run.kept.glob("*")), "made": made}
 
 # %% ../nbs/63_runs.ipynb #aec10539
 def replace_text(path: Path, text: str) -> None:
@@ -267,7 +267,7 @@ def finish(spec: RunSpec, run: Run, made: dict, content: Path, seconds: float,
     root = Path(run.root)
     folder, old = run_folder(run.profile, root), read_record(spec.name, run.profile, root)
     new = make_record(spec, run, made, content, seconds)
-    move_files(Path(run.folder, "kept"), folder / "sets" / spec.name, (old or {}).get("kept", []))
+    move_files(run.kept, folder / "sets" / spec.name, (old or {}).get("kept", []))
     mark = str(made["dsco"] or "")[:12]
     rows = [row | {"made": mark} for row in staged(run.folder, "rows.jsonl")]
     others = [row for row in read_rows(folder / "results.csv")
@@ -330,7 +330,7 @@ def run_one(spec: RunSpec, profile: str, root: Path, runs: Iterable[str], stop: 
     folder = Path(tempfile.mkdtemp(prefix=f"{spec.name}.", suffix=".partial", dir=parent))
     made = made_from(spec, profile, root)
     cache = cache_folder("made", str(made["dsco"])[:12])
-    memory = cache / "kept" / digest(profile, spec.name, made)
+    memory = cache / "attempts" / digest(profile, spec.name, made)
     run = Run(spec.name, profile, str(root), str(folder), draw, "" if draw else str(memory))
     try:
         content = snapshot(root, made, spec.notebook, folder)

@@ -42,7 +42,7 @@ TARGETS = {
 # priors on latents, real images first in a search, hard images and runs that remember what they kept 300 lines, a name and ten lines of checks.
 # (Lines of the package were 6,912 while a quarter of them was wider than 100 columns: the same code takes more lines now.)
 LIMITS = TARGETS | {
-    "lines of the package": 9890,
+    "lines of the package": 9892,
     "lines of checks": 431,
     "public names": 161,
 }

@@ -475,7 +475,7 @@ def test_a_run_that_failed_late_makes_nothing_twice(project, tmp_path):
     reproduce("tiny", root=project, only=["first"])
     assert log.read_text() == "x"
     assert [row["accuracy"] for row in results("tiny", root=project)] == [90.0]
-    assert not list(cache_folder("made").glob("*/kept/*"))
+    assert not list(cache_folder("made").glob("*/attempts/*"))
 
 
 def test_failed_run_keeps_what_was_there(done, capsys):
