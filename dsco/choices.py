@@ -303,8 +303,7 @@ def class_centres(data: ImageSet, ipc: int, *, seed: int = 0) -> Tensor:
     from sklearn.cluster import KMeans  # slow to import, and not always needed
 
     if ipc > (least := int(data.counts.min())):
-        raise ValueError(f"ipc is {ipc}, but a class has {least} images to take centres of: lower "
-                         "ipc.")
+        raise ValueError(f"ipc is {ipc}, but a class has {least} images to centre: lower ipc.")
     of_class = [data.images[data.of_class(c)] for c in range(len(data.classes))]
     pixels = [images.flatten(1).float().numpy() for images in of_class]
     options: dict[str, Any] = {"n_init": 1, "random_state": seed}
@@ -368,11 +367,13 @@ class Pixels:
 class Noise(Choice):
     """Learn the noise from which `prior` renders the images in `steps` network calls.
 
-    `z`: how it begins, float32 (ipc · classes, *prior.noise_shape), class by class, or Gaussian."""
+    `z`: how it begins, float32 (ipc · classes, *prior.noise_shape), class by class, or Gaussian.
+    `through`: learn what the sampler holds before so many last steps, see `Prior.part_way`."""
 
     prior: Prior
     z: Tensor | None = None
     steps: int = asked(whole, 5)
+    through: int | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -386,7 +387,8 @@ class Noise(Choice):
         labels = torch.arange(len(data.classes))
         if self.z is None:
             labels = labels.repeat_interleave(ipc // parts).repeat(parts)
-            return self.prior.noise(labels, seed=stable_seed(seed, "bilevel", "noise"))
+            z = self.prior.noise(labels, seed=stable_seed(seed, "bilevel", "noise"))
+            return self.prior.part_way(z, labels, steps=self.steps, through=self.through)
         z, wanted = self.z, (ipc * len(labels), *self.prior.noise_shape)
         if tuple(z.shape) != wanted or z.dtype != torch.float32 or not z.isfinite().all():
             raise ValueError(f"Noise.z is {z.dtype} of shape {tuple(z.shape)}, but it must be "
@@ -400,16 +402,16 @@ class Noise(Choice):
     @torch.no_grad()
     def images(self, raw: Tensor, labels: Tensor) -> Tensor:
         "Pixels (N, C, H, W) in [-1, 1] of the noise `raw` (N, *noise_shape) of classes `labels`."
-        render = self.prior.render
-        return torch.cat([render(z, y, steps=self.steps) for z, y in self.chunks(raw, labels)])
+        render = partial(self.prior.render, steps=self.steps, through=self.through)
+        return torch.cat([render(z, y) for z, y in self.chunks(raw, labels)])
 
     def pull_back(self, raw: Tensor, labels: Tensor, v: Tensor) -> Tensor:
         "Gradient in z of Σ v·g(z, labels) + λ R(z): R the penalty of `dsco.nopt`, λ = 0.01."
         gradients = []
         for part, y, cotangent in self.chunks(raw.detach(), labels, v):
-            part = part.requires_grad_()
-            total = (self.prior.render(part, y, steps=self.steps) * cotangent).sum()
-            total = total + 0.01 * shell_penalty(part).sum()
+            x = self.prior.render(part.requires_grad_(), y, steps=self.steps, through=self.through)
+            weight = 0.01 * (self.through in (None, self.steps))  # else z is not only noise
+            total = (x * cotangent).sum() + weight * shell_penalty(part).sum()
             gradients += torch.autograd.grad(total, part)
         return torch.cat(gradients)
 

@@ -36,15 +36,10 @@ from .training import Protocol, evaluate, find_protocol
 __all__ = ['Auto', 'concentrate']
 
 # %% ../nbs/33_concentrate.ipynb #847d5d77
-def pool_size(recipe: Recipe, ipc: int) -> int:
-    "Candidates of each class for the greedy start."
-    return max(50, recipe.pool * ipc)
-
-
 def noise_of_samples(prior: Prior, aim: Aim, recipe: Recipe, label: int, *, ipc: int, seed: int,
                      progress: bool = True) -> Tensor:
     "Noise of the greedy choice from a pool of samples of one class."
-    labels = torch.full((pool_size(recipe, ipc),), label)
+    labels = torch.full((recipe.candidates(ipc),), label)
     z = prior.noise(labels, seed=stable_seed(seed, "pool"))
     features = pool_features(prior, z, labels, aim.start.feature_maps, steps=recipe.steps,
                              guidance=recipe.guidance, progress=progress)
@@ -182,13 +177,13 @@ def search(make: Maker, working: Sequence[int], ipc: int,
                                device=prior.device)
     aim = aim if real is None else aim.with_given(real.images, real.labels)
     z, labels = start_noise(prior, aim, recipe, working, ipc=ipc, seed=seed, progress=progress)
-    started, sampler = time.perf_counter(), {"steps": recipe.steps, "guidance": recipe.guidance}
+    sampler: Any = {name: getattr(recipe, name) for name in ("steps", "guidance", "through")}
+    z, started = prior.part_way(z, labels, **sampler), time.perf_counter()
     found = optimise_noise(prior, z, labels, aim.target, aim.held_out, sizes=prefix_sizes(ipc),
                            updates=recipe.updates, lr=recipe.lr, penalty=recipe.penalty,
                            chunk=chunk, file=file, save_every=make.save_every, progress=progress,
-                           through=recipe.through, **sampler)
+                           **sampler)
     make.earlier_seconds += max(0.0, found.seconds - (time.perf_counter() - started))
-    sampler["steps"] = recipe.render_steps
     pixels = prior.render_uint8(found.best, labels, chunk=even_chunk(len(z), 250),
                                 progress=progress, **sampler)
     own = torch.isin(torch.tensor(working), torch.tensor(make.labels))
@@ -205,9 +200,9 @@ def network_calls(recipe: Recipe, ipc: int, updates: int, *, chunks: int) -> int
     A step of an update is one call forward and, counted as two, one backward; a set in several
     chunks is rendered once more."""
     each = 2 if recipe.guidance != 1 else 1
-    start = 100 if recipe.start == "real" else each * recipe.steps * pool_size(recipe, ipc) // ipc
-    forward, backward = min(chunks, 2) * recipe.steps, 2 * (recipe.through or recipe.steps)
-    return start + each * ((forward + backward) * updates + recipe.render_steps)
+    start = 100 if recipe.start == "real" else each * recipe.steps * recipe.candidates(ipc) // ipc
+    update = (min(chunks, 2) + 2) * (recipe.through or recipe.steps)
+    return start + each * (update * updates + recipe.steps)
 
 # %% ../nbs/33_concentrate.ipynb #ec6571a9
 @dataclass(frozen=True)
@@ -270,7 +265,7 @@ def share_of_theory(make: Maker, validation: ImageSet, maps: Sequence[FeatureMap
         return None
     real = validation.subset(torch.cat([validation.of_class(c)[:few] for c in range(classes)]))
     samples = make.prior.sample(few, seed=stable_seed(make.seed, "share"), progress=False,
-                                steps=make.recipe.render_steps, guidance=make.recipe.guidance)
+                                steps=make.recipe.steps, guidance=make.recipe.guidance)
     return max(predicted_share(extract(phi, real), extract(phi, samples)) for phi in maps)
 
 # %% ../nbs/33_concentrate.ipynb #c1a00009

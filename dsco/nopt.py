@@ -29,8 +29,6 @@ def noise_gradient(prior: Prior, z: Tensor, labels: Tensor, loss: Callable[[list
                    chunk: int = 50, through: int | None = None) -> tuple[float, Tensor]:
     """Value and exact gradient in `z` of loss(φ(render(z))), with the memory of one chunk.
 
-    With `through`, not exact but cheaper: see `Prior.render`.
-
     `loss` takes the features of the whole set, a list of (N, d_k), and gives a scalar. Chunks are
     rendered without a graph for their features; the loss is differentiated at the features; then
     each chunk is rendered again, and its share of that gradient is pushed back to its noise."""
@@ -219,7 +217,7 @@ class Descent:
         gradient = noise_gradient(
             self.prior, search.z, self.labels, self.loss, self.target.feature_maps,
             steps=self.steps, guidance=self.guidance, chunk=self.chunk, through=self.through)[1]
-        radius = shell_penalty(search.z)
+        radius = shell_penalty(search.z) * (self.through in (None, self.steps))
         search.note(*self.seen, radius.mean().item(), self.positions)
         search.z.grad = gradient + self.penalty * torch.autograd.grad(radius.sum(), search.z)[0]
         self.move()
@@ -251,7 +249,8 @@ def optimise_noise(prior: Prior, z: Tensor, labels: Tensor, target: Target, held
                    save_every: float = 60, progress: bool = True) -> NoiseSearch:
     """min_z Σ_c D(φ(render(z_c)), target_c) + λ R(z), by Adam; each class's best on `held_out`.
 
-    `z`: (N, *noise_shape), `labels`: (N,); within a class the order of rows is that of the set, and
+    `z`: (N, *noise_shape), noise, or with `through` what the sampler holds before its last steps
+    (see `Prior.part_way`), where R does not apply. `labels`: (N,); within a class the order of rows is that of the set, and
     every prefix in `sizes` counts. `lr` falls to zero along half a cosine. A class stops after
     `patience` updates without a better held-out loss. With `file`, the state is saved there every
     `save_every` seconds, and a killed run goes on from it to the same result."""

@@ -148,22 +148,35 @@ class Prior:
         `z`: (N, *noise_shape); `labels`: int64 (N,). Deterministic, and differentiable in `z` when
         it requires grad (with sampler "ddim"). `steps`: network calls an image, twice that with
         `guidance` other than 1. `keep`: network calls whose graph is held at once when a gradient
-        is asked for; 1 for a large model. `through`: differentiate the network in so many last
-        steps only; what it says in earlier ones counts as constant. DDIM: Song et al. 2021, arXiv
-        2010.02502, eq. 12 with σ = 0; "dpm": DPM-Solver++, arXiv 2211.01095."""
-        check_render(self, z, labels, steps, sampler)
+        is asked for; 1 for a large model. `through`: take so many last steps only; `z` is then what
+        `part_way` gives. DDIM: Song et al. 2021, arXiv 2010.02502, eq. 12 with σ = 0; "dpm":
+        DPM-Solver++, arXiv 2211.01095."""
+        x = self.decode(self.walk(z, labels, True, through, steps, guidance, sampler, keep))
+        return (x if x.dtype == torch.float64 else x.float()).clamp(-1, 1)
+
+    @torch.no_grad()
+    def part_way(self, z: Tensor, labels: Tensor, *, steps: int = 10, guidance: float = 1.0,
+                 through: int | None = None) -> Tensor:
+        """What the sampler holds before its last `through` steps, (N, *noise_shape), from noise `z`.
+
+        None: before all of them, which is `z` itself. The other arguments are those of `render`."""
+        return self.walk(z, labels, False, through, steps, guidance).to(z.dtype)
+
+    def walk(self, x: Tensor, labels: Tensor, last: bool, through: int | None, steps: int,
+             guidance: float, sampler: str = "ddim", keep: int = 5) -> Tensor:
+        "Latents after the `last` steps of a sampler, `through` of them, or after those before."
+        check_render(self, x, labels, steps, sampler)
+        if whole("through", steps if through is None else through) > steps:
+            raise ValueError(f"through is {through}, but there are steps={steps}: lower through.")
+        turn = 0 if through is None else steps - through
+        part = slice(turn, None) if last else slice(turn)
         scheduler = self.sampler(sampler, steps)
         ids = self.class_ids[labels.cpu().long()].to(self.device)
 
-        late = scheduler.timesteps[0 if through is None else -whole("through", through) :]
-
         def step(x: Tensor, t: Tensor) -> Tensor:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and bool(t <= late[0])):
-                said = self.predict(x, t, ids, guidance)
-            return scheduler.step(said, t, x).prev_sample
+            return scheduler.step(self.predict(x, t, ids, guidance), t, x).prev_sample
 
-        x = self.decode(trajectory(step, z.to(self.dtype), scheduler.timesteps, keep=keep))
-        return (x if x.dtype == torch.float64 else x.float()).clamp(-1, 1)
+        return trajectory(step, x.to(self.device, self.dtype), scheduler.timesteps[part], keep=keep)
 
     def encode(self, x: Tensor) -> Tensor:
         """What the network works on, (N, *noise_shape), from images (N, C, H, W) in [-1, 1].

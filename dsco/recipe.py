@@ -24,18 +24,19 @@ __all__ = ['Recipe', 'Aim', 'make_aim']
 class Recipe:
     """How `concentrate` makes a set.
 
-    `updates`: of the noise, at most; `steps`: sampler steps while optimising; `render_steps`: when
-    the final images are rendered; `start`: "pool", at samples chosen from a pool, or "real", at the
-    noise of chosen real images (not data-free); `pool`: candidates a class for that choice, as a
-    multiple of ipc (at least 50); `reference`: prior samples a class that stand for the data when
-    there is none, `reference_steps`: when they are rendered; `lr`, `penalty`: of the noise search;
-    `held_out`: share of the images kept for choosing the best iterate; `label_weight`: of the
-    cross-entropy under the judges among the feature maps, beside the discrepancy; `filter`: whether
-    candidates that the judges misread are left out of the pool; `through`: see `Prior.render`."""
+    `updates`: of the search, at most; `steps`: of the sampler; `through`: the search moves what the
+    sampler holds before so many last steps (None: before all of them, the noise itself); `start`:
+    "pool", at samples chosen from a pool, or "real", at the noise of chosen real images (not
+    data-free); `pool`: candidates a class for that choice, as a multiple of ipc (at least 50);
+    `filter`: whether candidates that the judges misread are left out; `reference`: prior samples a
+    class that stand for the data when there is none, `reference_steps`: when they are rendered;
+    `lr`, `penalty`: of the search; `held_out`: share of the images kept for choosing the best
+    iterate; `label_weight`: of the cross-entropy under the judges among the feature maps, beside
+    the discrepancy."""
 
     updates: int = 60
     steps: int = 5
-    render_steps: int = 5
+    through: int | None = 1
     guidance: float = 1.0
     start: str = "pool"
     pool: int = 10
@@ -45,22 +46,38 @@ class Recipe:
     lr: float = 0.1
     penalty: float = 0.01
     held_out: float = 0.2
-    label_weight: float = 0.0
-    filter: bool = False
-    through: int | None = None
+    label_weight: float = 0.3
+    filter: bool = True
 
     def __post_init__(self):
-        for name, least in (("updates", 0), ("steps", 1), ("render_steps", 1), ("pool", 1),
-                            ("reference", 10), ("reference_steps", 1)):
+        for name, least in (("updates", 0), ("steps", 1), ("pool", 1), ("reference", 10),
+                            ("reference_steps", 1)):
             object.__setattr__(self, name, whole(name, getattr(self, name), least))
         for name in ("lr", "penalty", "guidance", "label_weight"):
             object.__setattr__(self, name, number(name, getattr(self, name), 0))
         number("held_out", self.held_out, 0, 1, ends=False)
         if self.through is not None and not whole("through", self.through) <= self.steps:
-            raise ValueError(f"through is {self.through}, but a search has steps={self.steps} to "
-                             "differentiate: lower through, or leave it None for all of them.")
+            raise ValueError(f"through is {self.through}, but the sampler has steps={self.steps}: "
+                             "lower through, or leave it None for all of them.")
         one_of("start", self.start, ("pool", "real"))
         one_of("objective", self.objective, OBJECTIVES)
+
+    def candidates(self, ipc: int) -> int:
+        "Candidates of each class for the greedy start."
+        return max(50, self.pool * ipc)
+
+    @classmethod
+    def for_calls(cls, calls: int, ipc: int, **options) -> Recipe:
+        """The recipe for sets of `ipc` that spends about `calls` network calls on each image.
+
+        A third of them on the pool, the rest on updates, at least one of each; `options` are the
+        other fields."""
+        recipe, calls = cls(**options), whole("calls", calls)
+        each = 2 if recipe.guidance != 1 else 1
+        pool = max(1, round(calls / (3 * each * recipe.steps)))
+        rest = calls / each - recipe.steps * replace(recipe, pool=pool).candidates(ipc) / ipc
+        update = 3 * (recipe.through or recipe.steps)
+        return replace(recipe, pool=pool, updates=max(1, int(rest / update)))
 
 # %% ../nbs/33_concentrate.ipynb #f8a04f55
 @dataclass(frozen=True)

@@ -355,8 +355,9 @@ METHODS = {
     "kcenter": "k-center", "kmeans": "k-means", "hard": "hard images (EL2N)",
     "residual": "greedy, energy", "missing": "greedy quantisation",
     "prior": "raw samples of the prior", "pool": "pool selection",
-    "pool_free": "pool selection, data-free", "nopt": "NOpt", "nopt_free": "NOpt, data-free",
-    "doped": "NOpt, doped",
+    "pool_free": "pool selection, data-free", "nopt": "NOpt", "nopt_long": "NOpt, four times the calls",
+    "nopt_free": "NOpt, data-free",
+    "doped": "NOpt, doped", "undoped": "the real images of a doped set alone",
     "bilevel_fixed": "bilevel, fixed start", "bilevel_random": "bilevel, random starts",
     "bilevel_window": "bilevel, window", "dc": "DC", "dm": "DM", "dsa": "DSA", "d4m": "D4M",
     "mgd3": "MGD3", "d3hr": "D3HR", "igd": "IGD", "minimax": "Minimax", "cao2": "CaO2",
@@ -365,10 +366,11 @@ METHOD_COLOURS = {
     "full": "#000000", "random": "#8c8c8c", "herding": "#595959", "kcenter": "#b3a28a",
     "kmeans": "#7d6b4f", "hard": "#d9cfc1", "residual": "#4a5a4a", "missing": "#1f1a12",
     "prior": "#9ecae1", "pool": "#2f7ebc", "pool_free": "#6baed6", "nopt": "#d55e00",
-    "nopt_free": "#f2a900", "doped": "#9c1f10", "bilevel_fixed": "#005a3c",
-    "bilevel_random": "#1fa37a", "bilevel_window": "#95d6b8", "dc": "#54278f", "dm": "#9e7fc4",
-    "dsa": "#cbb6e0", "d4m": "#c2186b", "mgd3": "#e377c2", "d3hr": "#f5b5d9", "igd": "#0b7d8c",
-    "minimax": "#17becf", "cao2": "#a0e0e8", "deepgen": "#5b3a8c"}
+    "nopt_long": "#ee8a4a", "nopt_free": "#f2a900", "doped": "#9c1f10", "undoped": "#56606c",
+    "bilevel_fixed": "#005a3c", "bilevel_random": "#1fa37a", "bilevel_window": "#95d6b8",
+    "dc": "#54278f", "dm": "#9e7fc4", "dsa": "#cbb6e0", "d4m": "#c2186b", "mgd3": "#e377c2",
+    "d3hr": "#f5b5d9", "igd": "#0b7d8c", "minimax": "#17becf", "cao2": "#a0e0e8",
+    "deepgen": "#5b3a8c"}
 
 # %% ../nbs/62_records.ipynb #2667f33b
 def style() -> None:

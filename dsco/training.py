@@ -13,7 +13,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, cast
 
 import torch
@@ -28,7 +27,7 @@ from .networks import build_network
 
 # %% auto #0
 __all__ = ['PROTOCOLS', 'Protocol', 'find_protocol', 'batch_order', 'augmentation_for', 'train', 'predict', 'accuracy',
-           'train_together', 'interval95', 'Evaluation', 'normalise', 'evaluate', 'non_inferior']
+           'train_together', 'interval95', 'Evaluation', 'normalise', 'evaluate', 'images_error', 'non_inferior']
 
 # %% ../nbs/03_evaluation.ipynb #5b39ba27
 @dataclass(frozen=True)
@@ -161,10 +160,15 @@ def predict(network: nn.Module, x: Tensor, *, batch_size: int = 500) -> Tensor:
     with mixed_precision(x.device):
         return torch.cat([network(part).float() for part in x.split(batch_size)])
 
+# %% ../nbs/03_evaluation.ipynb #8228df99
+def percent(right: Tensor) -> float:
+    "Share of right answers."
+    return 100 * right.float().mean().item()
 
+# %% ../nbs/03_evaluation.ipynb #8228df9a
 def accuracy(network: nn.Module, x: Tensor, y: Tensor) -> float:
     "Share of right answers, in percent."
-    return 100 * (predict(network, x).argmax(1) == y).float().mean().item()
+    return percent(predict(network, x).argmax(1) == y)
 
 # %% ../nbs/03_evaluation.ipynb #bdbd6a8c
 def train_together(networks: Sequence[nn.Module], x: Tensor, y: Tensor, *, protocol: Protocol,
@@ -212,7 +216,8 @@ class Evaluation:
     """Outcome of `evaluate`: last-epoch test accuracies in percent, one a seed.
 
     `steps`: updates each network got. `matched`: what fixed them, "epochs" or "steps". `labels`:
-    "hard" or "soft". `seconds`: training time of each seed; it does not count in comparisons."""
+    "hard" or "soft". `seconds`: training time of each seed; `right`: (seeds, test images), which of
+    them were read correctly. Neither counts in comparisons."""
 
     accuracies: list[float]
     protocol: str
@@ -222,6 +227,7 @@ class Evaluation:
     labels: str
     seeds: list[int]
     seconds: list[float] = field(compare=False)
+    right: Tensor | None = field(default=None, compare=False)
 
     @property
     def mean(self) -> float:
@@ -309,7 +315,7 @@ def evaluate(small: Any, test: ImageSet, *, protocol: str | Protocol = "convnet3
     if digits is None:
         digits = test.classes == [str(c) for c in range(10)]
     groups = [seeds] if together else [[seed] for seed in seeds]
-    size, accuracies, seconds = len(groups[0]), [], []
+    size, right, seconds = len(groups[0]), [], []
     with tqdm(total=steps * len(seeds), desc=f"evaluate {chosen.name}", unit="step",
               disable=not progress, leave=False) as bar:
         for group in groups:
@@ -319,10 +325,11 @@ def evaluate(small: Any, test: ImageSet, *, protocol: str | Protocol = "convnet3
                 classes=len(test.classes), together=together,
                 augment=augmentation_for(chosen, digits), after=lambda step: bar.update(size))
             seconds += [(time.perf_counter() - started) / size] * size
-            accuracies += [accuracy(network, x_test, y_test) for network in networks]
-            bar.set_postfix(accuracy=f"{statistics.fmean(accuracies):.1f}")
+            right += [predict(network, x_test).argmax(1) == y_test for network in networks]
+            bar.set_postfix(accuracy=f"{statistics.fmean(map(percent, right)):.1f}")
+    accuracies, right = [percent(answers) for answers in right], torch.stack(right).cpu()
     return Evaluation(accuracies, chosen.name, network_label(chosen), steps, matched,
-                      "hard" if soft is None else "soft", seeds, seconds)
+                      "hard" if soft is None else "soft", seeds, seconds, right)
 
 # %% ../nbs/03_evaluation.ipynb #a066000d
 @dataclass(frozen=True)
@@ -363,25 +370,40 @@ def accuracies_of(result: Evaluation | Sequence[float],
                          "but each needs at least 2: run more seeds.")
     return found
 
+# %% ../nbs/03_evaluation.ipynb #e7835f56
+def images_error(result: Evaluation, reference: Evaluation) -> float:
+    """Standard error, in points, of the difference of the means that the test images add.
+
+    Both are outcomes of `evaluate` on the same test set, else ValueError."""
+    sides = [side.right for side in (result, reference) if side.right is not None]
+    if len(sides) < 2 or sides[0].shape[1] != sides[1].shape[1]:
+        raise ValueError("result and reference do not say which images of one test set were read "
+                         "correctly: pass two outcomes of evaluate.")
+    mine, theirs = (side.float().mean(0) for side in sides)
+    return float(100 * (mine - theirs).std() / math.sqrt(len(mine)))
+
 # %% ../nbs/03_evaluation.ipynb #e7835f57
 def non_inferior(result: Evaluation | Sequence[float], reference: Evaluation | Sequence[float], *,
-                 margin: float, level: float = 0.05) -> NonInferiority:
+                 margin: float, level: float = 0.05,
+                 images_error: float = 0.0) -> NonInferiority:
     """Is `result` at most `margin` points worse than `reference`? One-sided Welch test at `level`.
 
-    Both are outcomes of `evaluate` or lists of accuracies in percent, at least two each. Raises
-    ValueError for outcomes of different protocols and for a margin that is not positive."""
-    from scipy.stats import ttest_ind
+    Both are outcomes of `evaluate` or lists of accuracies in percent, at least two each.
+    `images_error`: a standard error in points that is added, see `images_error`. Raises ValueError
+    for outcomes of different protocols and for a margin that is not positive."""
+    from scipy.stats import t as student
 
     if not margin > 0 or not 0 < level < 0.5:
         raise ValueError(f"margin is {margin} and level is {level}, but margin must be positive "
                          "(in points) and level between 0 and 0.5: change them.")
     a, b = accuracies_of(result, reference)
     difference = statistics.fmean(a) - statistics.fmean(b)
-    if len(set(a)) == len(set(b)) == 1:
+    parts = [statistics.variance(side) / len(side) for side in (a, b)]
+    square = sum(parts) + images_error**2
+    if square == 0:
         return NonInferiority(difference, difference, float(difference <= -margin), margin, level)
-    welch = cast(Any, partial(ttest_ind, equal_var=False, alternative="greater"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # for a side without spread
-        bound = welch(a, b).confidence_interval(1 - level).low
-        p_value = welch([value + margin for value in a], b).pvalue
+    spread = sum(part**2 / (len(side) - 1) for part, side in zip(parts, (a, b)))
+    freedom, error = sum(parts) ** 2 / spread if spread else math.inf, math.sqrt(square)
+    bound = difference - student.ppf(1 - level, freedom) * error
+    p_value = student.sf((difference + margin) / error, freedom)
     return NonInferiority(difference, float(bound), float(p_value), margin, level)

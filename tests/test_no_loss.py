@@ -16,7 +16,7 @@ from dsco import ConcentratedSet, ImageSet, Prior, Recipe, concentrate, load_dat
 from dsco.cli import main
 
 ROOT = Path(__file__).parent.parent
-FAST = {"recipe": Recipe(1, steps=2, render_steps=2, pool=1), "progress": False}
+FAST = {"recipe": Recipe(1, steps=2, pool=1), "progress": False}
 BIG = 250  # letters of a name that leaves no room for a temporary one
 
 

@@ -25,7 +25,7 @@ QUIET = {"progress": False}
 
 def short(updates: int) -> Recipe:
     "A recipe that takes seconds."
-    return Recipe(updates, steps=2, render_steps=2)
+    return Recipe(updates, steps=2)
 
 
 @pytest.fixture(scope="module")
@@ -282,7 +282,7 @@ class Slow:
 train = load_data("digits").train
 few = train.subset(torch.cat([train.of_class(c)[:12] for c in range(10)]))
 maps = [pixel_features(), Slow(random_features(few.shape, 10, statistics=few.statistics, count=1, width=8)[0])]
-small = concentrate(Prior.from_pretrained(sys.argv[1], device="cpu"), ipc=2, data=few, feature_maps=maps, recipe=Recipe(updates=12, steps=2, render_steps=2),
+small = concentrate(Prior.from_pretrained(sys.argv[1], device="cpu"), ipc=2, data=few, feature_maps=maps, recipe=Recipe(updates=12, steps=2),
                     file="auto", save_every=0, progress=False)
 small.save(sys.argv[2])
 """

@@ -33,7 +33,7 @@ from dsco import load_data, Prior, Recipe, concentrate, distill, evaluate, plan,
 assert dsco.__file__.startswith({folder!r}), dsco.__file__
 data = load_data("digits")
 prior = Prior.fit(data.train, architecture="dit", steps=3, width=16, depth=1, seed=0, progress=False)
-small = concentrate(prior, ipc=1, data=data.train, recipe=Recipe(1, steps=1, render_steps=1), progress=False)
+small = concentrate(prior, ipc=1, data=data.train, recipe=Recipe(1, steps=1), progress=False)
 result = evaluate(small, data.test, protocol="quick", seeds=1, steps=2, progress=False)
 print(result)
 small.save("my-set")
