@@ -250,10 +250,10 @@ def optimise_noise(prior: Prior, z: Tensor, labels: Tensor, target: Target, held
     """min_z Σ_c D(φ(render(z_c)), target_c) + λ R(z), by Adam; each class's best on `held_out`.
 
     `z`: (N, *noise_shape), noise, or with `through` what the sampler holds before its last steps
-    (see `Prior.part_way`), where R does not apply. `labels`: (N,); within a class the order of rows is that of the set, and
-    every prefix in `sizes` counts. `lr` falls to zero along half a cosine. A class stops after
-    `patience` updates without a better held-out loss. With `file`, the state is saved there every
-    `save_every` seconds, and a killed run goes on from it to the same result."""
+    (see `Prior.part_way`), where R does not apply. `labels`: (N,); within a class the order of rows
+    is that of the set, and every prefix in `sizes` counts. `lr` falls to zero along half a cosine.
+    A class stops after `patience` updates without a better held-out loss. With `file`, the state is
+    saved there every `save_every` seconds, and a killed run goes on from it to the same result."""
     whole("updates", updates, 0)
     search = NoiseSearch.begin(z, labels)
     descent = Descent(prior, labels, target, held_out, sizes, updates, lr, penalty, steps, guidance,

@@ -338,7 +338,7 @@ def deep_generative(prior: Prior, data: ImageSet, ipc: int, *, updates: int = 40
                     seed: int = 0) -> ConcentratedSet:
     """Start noise tanh(u) moved by Adam so that mean features of random networks agree.
 
-    As in noveens/DeepGen (2022), with a deterministic sampler; `batch_size`: real images a class."""
+    As in noveens/DeepGen (2022), with a deterministic sampler; `batch_size`: real ones a class."""
     labels = all_labels(prior, ipc)
     free = prior.noise(labels, seed=seed).requires_grad_()
     adam = torch.optim.AdamW([free], lr=lr, weight_decay=1e-4)

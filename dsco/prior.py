@@ -157,9 +157,9 @@ class Prior:
     @torch.no_grad()
     def part_way(self, z: Tensor, labels: Tensor, *, steps: int = 10, guidance: float = 1.0,
                  through: int | None = None) -> Tensor:
-        """What the sampler holds before its last `through` steps, (N, *noise_shape), from noise `z`.
+        """What the sampler holds before its last `through` steps, (N, *noise_shape), from `z`.
 
-        None: before all of them, which is `z` itself. The other arguments are those of `render`."""
+        None: before all of them, which is the noise `z` itself. The other arguments are those of `render`."""
         return self.walk(z, labels, False, through, steps, guidance).to(z.dtype)
 
     def walk(self, x: Tensor, labels: Tensor, last: bool, through: int | None, steps: int,

@@ -27,7 +27,7 @@ class Run:
     """One notebook at work: run `name` of `profile`, below the project folder `root`.
 
     Its files are staged in `folder`. `draw`: it makes nothing, and draws from what it kept.
-    `memory`: a folder for what it keeps, where the attempt after a killed one finds it; "": none."""
+    `memory`: a folder for what it keeps, where the next attempt after a kill finds it; "": none."""
 
     name: str
     profile: str
@@ -355,8 +355,8 @@ METHODS = {
     "kcenter": "k-center", "kmeans": "k-means", "hard": "hard images (EL2N)",
     "residual": "greedy, energy", "missing": "greedy quantisation",
     "prior": "raw samples of the prior", "pool": "pool selection",
-    "pool_free": "pool selection, data-free", "nopt": "NOpt", "nopt_long": "NOpt, four times the calls",
-    "nopt_free": "NOpt, data-free",
+    "pool_free": "pool selection, data-free", "nopt": "NOpt",
+    "nopt_long": "NOpt, four times the calls", "nopt_free": "NOpt, data-free",
     "doped": "NOpt, doped", "undoped": "the real images of a doped set alone",
     "bilevel_fixed": "bilevel, fixed start", "bilevel_random": "bilevel, random starts",
     "bilevel_window": "bilevel, window", "dc": "DC", "dm": "DM", "dsa": "DSA", "d4m": "D4M",

@@ -303,7 +303,8 @@ def rehearse(profile: str, *, root: str | Path | None = None, only: Sequence[str
     """Run every entry of a profile with its replay's numbers, keeping nothing; seconds by run.
 
     In bfloat16, as a GPU would; `DSCO_AUTOCAST=off` in the environment spares a processor without
-    units for it, where convolutions take twenty times as long. Raises RunError, when all have been tried, naming those that did not run to their end."""
+    units for it, where convolutions take twenty times as long. Raises RunError, when all have been
+    tried, naming those that did not run to their end."""
     root = project_root(root)
     specs, took, failed = load_profile(profile, root=root), {}, []
     chosen = {name: replace(spec, needs=()) for name, spec in specs.items()

@@ -344,7 +344,8 @@ def make_target(images: ImageSet, feature_maps: Sequence[FeatureMap], *,
                 objective: str | Objective = "energy", label_weight: float = 0.0) -> Target:
     """Summaries of every class of `images` under every feature map; keeps no image.
 
-    `label_weight`: at least 0. Raises ValueError for no feature maps, an unknown objective and a class without images."""
+    `label_weight`: at least 0. Raises ValueError for no feature maps, an unknown objective and a
+    class without images."""
     feature_maps = listed("feature_maps", feature_maps, lambda _, phi: phi, "[pixel_features()]")
     objective = find_objective(objective)
     if missing := [name for name, n in zip(images.classes, images.counts.tolist()) if n == 0]:
