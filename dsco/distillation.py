@@ -49,6 +49,14 @@ def as_words(value: Any) -> Any:
     return [as_words(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 # %% ../nbs/22_distill.ipynb #b3e0c002
+def as_list(network: nn.Module | Sequence[nn.Module]) -> list[nn.Module]:
+    "The networks that take turns, or the one there is; ValueError for none."
+    networks: Any = list(network) if isinstance(network, (list, tuple)) else [network]
+    if not networks:
+        raise ValueError("network is [], but one is needed: pass build_network('convnet', …).")
+    return networks
+
+
 def objective_name(objective: Objective) -> str:
     "How an objective is called in a config."
     if is_dataclass(objective) or not callable(objective):
@@ -63,14 +71,16 @@ class OuterProblem:
 
     The variables are `raw` (pixels or noise), `raw_rates` and `logits` (None when not learned)."""
 
-    def __init__(self, network: nn.Module, data: ImageSet, *, ipc: int,
+    def __init__(self, network: nn.Module | Sequence[nn.Module], data: ImageSet, *, ipc: int,
                  inner: Schedule | Window = Schedule(), start: Known | Random | Pool = Random(),
                  learn: Pixels | Noise = Pixels(), outer: Outer = Outer(),
                  objective: Objective = task_loss, soft_labels: bool = False, seed: int = 0,
                  device: str | torch.device = "cpu"):
-        self.network, self.data, self.inner, self.start = network, data, inner, start
-        self.learn, self.outer, self.objective, self.seed = learn, outer, objective, seed
-        self.device, self.net = torch.device(device), FlatNetwork(network, torch.device(device))
+        self.data, self.inner, self.start, self.learn = data, inner, start, learn
+        self.outer, self.objective, self.seed = outer, objective, seed
+        self.device, self.networks = torch.device(device), as_list(network)
+        self.nets = [FlatNetwork(each, self.device) for each in self.networks]
+        self.take_turn(0)
         parts, classes = inner.parts, len(data.classes)
         labels = torch.arange(classes).repeat_interleave(ipc // parts)
         own = math.log(9 * max(1, classes - 1)) * F.one_hot(labels, classes).float()
@@ -81,6 +91,11 @@ class OuterProblem:
         self.arguments = {"ipc": ipc, **{name: as_words(choice) for name, choice in (
             ("inner", inner), ("start", start), ("learn", learn), ("outer", outer))},
             "objective": objective_name(objective), "soft_labels": soft_labels, "seed": seed}
+
+    def take_turn(self, step: int | str) -> None:
+        "Make the network whose turn it is in an outer step the one that is trained."
+        place = step % len(self.nets) if isinstance(step, int) else 0
+        self.network, self.net = self.networks[place], self.nets[place]
 
     def variable(self, values: Tensor) -> Tensor:
         "A leaf with these values."
@@ -120,6 +135,7 @@ class OuterProblem:
 
     def gradient(self, step: int) -> tuple[float, list[Tensor]]:
         "Outer loss and its gradient in `variables()`."
+        self.take_turn(step)
         learned, seed = self.learned(), self.address("course", step)
         training, theta, state = self.inner.unrolled(self.net, learned, self.starts(step), seed)
         loss, found = adjoint_gradient(self.net, training, theta, state, self.outer_loss(step))
@@ -132,9 +148,9 @@ class OuterProblem:
 
     def identity(self) -> dict[str, object]:
         "What decides the result: a saved state may only be resumed by a run that agrees."
-        anywhere = isinstance(self.start, Random)
-        values = buffers(self.network) if anywhere else self.network.state_dict()
-        network = digest(str(self.network), *(part for pair in values.items() for part in pair))
+        own = buffers if isinstance(self.start, Random) else nn.Module.state_dict
+        network = digest(*(part for each in self.networks for part in (
+            str(each), *(part for pair in own(each).items() for part in pair))))
         return {**self.arguments, "data": as_words(self.data), "network": network,
                 "dsco": dsco.__version__}
 
@@ -142,7 +158,7 @@ class OuterProblem:
 class Distillation(OuterProblem):
     "One run of Adam on the outer problem: how it is advanced, and its state."
 
-    def __init__(self, network: nn.Module, data: ImageSet, **choices: Any):
+    def __init__(self, network: nn.Module | Sequence[nn.Module], data: ImageSet, **choices: Any):
         super().__init__(network, data, **choices)
         self.adam = torch.optim.Adam(self.variables(), lr=self.outer.lr, betas=(0.5, 0.999))
         self.step, self.history, self.running_norm, self.seconds = 0, [], 0.0, 0.0
@@ -241,6 +257,7 @@ def final_loss(run: Distillation, learned: Learned) -> float:
     """Outer loss after the whole inner training on `learned`, from a new draw of the starts.
 
     On a training batch drawn anew (all of the data, if a batch takes it)."""
+    run.take_turn("report")
     with full_single_precision():
         seed = run.address("course", "report")
         theta = run.inner.trained(run.net, learned, run.starts("report"), seed)
@@ -263,7 +280,7 @@ def finished_set(run: Distillation) -> ConcentratedSet:
     images = by_class(to_uint8(learned.images), classes).cpu()
     labels = by_class(learned.labels.expand(parts, -1), classes).cpu()
     soft = None if run.logits is None else by_class(learned.y(), classes).cpu()
-    config = {"method": method_name(run), **run.arguments, "network": type(run.network).__name__,
+    config = {"method": method_name(run), **run.arguments, "network": " and ".join(type(each).__name__ for each in run.networks),
               "data": as_words(run.data), "loss": loss if math.isfinite(loss) else None,
               "history": thin_history(run.history), "seconds": round(run.seconds, 1),
               "dsco": dsco.__version__, "torch": torch.__version__, "device": str(run.device)}
@@ -338,19 +355,21 @@ def resume(run: Distillation, file: Path) -> None:
                          "it.") from error
 
 # %% ../nbs/22_distill.ipynb #2e973bf5
-def distill(network: nn.Module, data: ImageSet, *, ipc: int, inner: Schedule | Window = Schedule(),
-            start: Known | Random | Pool = Random(), learn: Pixels | Noise = Pixels(),
-            outer: Outer = Outer(), objective: Objective = task_loss, soft_labels: bool = False,
-            seed: int = 0, file: str | Path | None = None, device: str | torch.device | None = None,
+def distill(network: nn.Module | Sequence[nn.Module], data: ImageSet, *, ipc: int,
+            inner: Schedule | Window = Schedule(), start: Known | Random | Pool = Random(),
+            learn: Pixels | Noise = Pixels(), outer: Outer = Outer(),
+            objective: Objective = task_loss, soft_labels: bool = False, seed: int = 0,
+            file: str | Path | None = None, device: str | torch.device | None = None,
             progress: bool = True) -> ConcentratedSet:
     """Learn `ipc` images a class: descend on the loss on `data` of the network they train.
 
     Wang et al. 2018, arXiv 1811.10959, algorithm 1.
 
     `network`: any module that turns normalised images (n, C, H, W) into scores (n, classes); it is
-    not changed. `data`: the real training images, some of every class. `inner`: the training that
-    the images are for, a learned `Schedule` or ordinary training, differentiated in a `Window`.
-    `start`: where it starts, at the weights of `network` (`Known`), at fresh ones (`Random`) or at
+    not changed. Of several, from `Random` starts, each in turn is trained in an outer step, so that
+    the images are not one architecture's own. `data`: the real training images, some of every
+    class. `inner`: the training that the images are for, a learned `Schedule` or ordinary training,
+    differentiated in a `Window`. `start`: where it starts, at the weights of `network` (`Known`), at fresh ones (`Random`) or at
     those of a `Pool` of trained networks. `learn`: `Pixels`, or the `Noise` that a prior renders.
     `outer`: how they are learned, by descent on `objective(scores, labels)` of real images.
     `soft_labels`: learn a distribution over the classes for each image, too. `file`: keep the state
@@ -373,14 +392,19 @@ def distill(network: nn.Module, data: ImageSet, *, ipc: int, inner: Schedule | W
     if ipc % inner.parts:
         raise ValueError(f"ipc is {ipc}, but the images of a class must be shared equally among "
                          f"the steps ({inner.parts}): make ipc a multiple of steps.")
-    check_network(network, data.shape, len(data.classes), device)
+    networks = as_list(network)
+    for each in networks:
+        check_network(each, data.shape, len(data.classes), device)
+    if len(networks) > 1 and not isinstance(start, Random):
+        raise ValueError(f"network is a list of {len(networks)}, but start is {shown(start)}, the "
+                         "weights of one: pass Random(), or one network.")
     if isinstance(start, Pool):
-        start.check(network)
+        start.check(networks[0])
     if isinstance(inner, Window) and start.known:
         raise ValueError(f"start is {shown(start)}, but a Window makes images for any start: pass "
                          "Random(), or a Pool that is not fixed.")
     check_objective(objective, len(data.classes), device)
-    run = Distillation(network, data, ipc=ipc, inner=inner, start=start, learn=learn, outer=outer,
+    run = Distillation(networks, data, ipc=ipc, inner=inner, start=start, learn=learn, outer=outer,
                        objective=objective, soft_labels=soft_labels, seed=seed, device=device)
     try_step(run)
     run_steps(run, outer.steps, file=state_file(run, file), desc=f"distill {method_name(run)}",

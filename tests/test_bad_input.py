@@ -951,6 +951,16 @@ CASES = {
         ValueError,
         ["rate is 0", "number"],
     ),
+    "no network to take a turn": (
+        lambda t: distill([], t.few, ipc=1),
+        ValueError,
+        ["network is []", "build_network"],
+    ),
+    "turns from the weights of one": (
+        lambda t: distill([t.network, t.network], t.few, ipc=1, start=Known()),
+        ValueError,
+        ["network is a list of 2", "Random()"],
+    ),
     "networks of two kinds": (
         lambda t: evaluate_with_schedule(
             t.scheduled, t.digits.test, [t.network, build_network("lenet", t.few.shape, 10)]
