@@ -160,7 +160,7 @@ class Prior:
         """What the sampler holds before its last `through` steps, (N, *noise_shape), from `z`.
 
         None: before all of them, which is the noise `z` itself. The other arguments are those of `render`."""
-        return self.walk(z, labels, False, through, steps, guidance).to(z.dtype)
+        return self.walk(z, labels, False, through, steps, guidance).to(z.dtype, copy=True)
 
     def walk(self, x: Tensor, labels: Tensor, last: bool, through: int | None, steps: int,
              guidance: float, sampler: str = "ddim", keep: int = 5) -> Tensor:
