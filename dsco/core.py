@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import errno
 import hashlib
 import json
@@ -21,6 +22,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -29,7 +31,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 # %% auto #0
-__all__ = ['stable_seed', 'shuffled', 'cache_folder', 'run_steps', 'digest', 'find_device']
+__all__ = ['stable_seed', 'shuffled', 'cache_folder', 'keep_memory', 'run_steps', 'digest', 'find_device']
 
 # %% ../nbs/60_core.ipynb #ac587119
 def stable_seed(*address: int | str) -> int:
@@ -300,6 +302,17 @@ def load_state(state: LongWork, file: Path) -> None:
         state.load_state_dict(fresh)
         set_aside(file, error)
 
+# %% ../nbs/60_core.ipynb #8cea9131
+@cache
+def keep_memory() -> bool:
+    "Have the C library (glibc) keep freed memory until the process ends; whether it does."
+    wanted = os.environ.get("DSCO_KEEP_MEMORY") != "off"
+    if not wanted or platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    # From malloc.h: no block is mapped by itself (-4), and the heap is not trimmed below 2 GiB (-1).
+    return bool(mallopt(-4, 0) and mallopt(-1, 2**31 - 1))
+
 # %% ../nbs/60_core.ipynb #8cea913b
 def run_steps(state: LongWork, total: int, *, file: Path | None = None, save_every: float = 60,
               desc: str = "", unit: str = "step", progress: bool = True) -> None:
@@ -307,6 +320,7 @@ def run_steps(state: LongWork, total: int, *, file: Path | None = None, save_eve
 
     With `file`, go on from the state kept there, if there is one, and keep it there: every
     `save_every` seconds, at the end, and on Ctrl-C or SIGTERM."""
+    keep_memory()
     if file and state.step == 0:
         load_state(state, file)
     saved, began = time.perf_counter(), time.perf_counter() - state.seconds

@@ -68,10 +68,10 @@ class Recipe:
 
     @classmethod
     def for_calls(cls, calls: int, ipc: int, **options) -> Recipe:
-        """The recipe for sets of `ipc` that spends about `calls` network calls on each image.
+        """The recipe for sets of `ipc` that spends `calls` network calls on each image.
 
-        A third of them on the pool, the rest on updates, at least one of each; `options` are the
-        other fields."""
+        A third of them on the pool, the rest on updates, at least one of each; rendering what was
+        found comes on top. `options` are the other fields."""
         recipe, calls = cls(**options), whole("calls", calls)
         each = 2 if recipe.guidance != 1 else 1
         pool = max(1, round(calls / (3 * each * recipe.steps)))

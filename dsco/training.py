@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .augment import Augmentation
-from .core import alike, find_device, from_table, mixed_precision, of_kind, stable_seed, whole
+from .core import (alike, find_device, from_table, keep_memory, mixed_precision, of_kind,
+                       stable_seed, whole)
 from .data import ImageSet, to_float
 from .networks import build_network
 
@@ -125,6 +126,7 @@ def update(optimizer: torch.optim.Optimizer, loss: Tensor, lr: float) -> None:
 def descend(optimizer: torch.optim.Optimizer, loss_at: Callable[[int], Tensor], protocol: Protocol,
             steps: int, after: Callable[[int], object] | None) -> None:
     "`steps` updates by `loss_at(step)`; FloatingPointError when the last loss is not finite."
+    keep_memory()
     loss = torch.zeros(())
     for step in range(steps):
         loss = loss_at(step)
