@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .concentration import even_chunk
+from .concentration import Recipe, even_chunk
 from .augment import Augmentation
 from .core import alike, first_line, number, of_kind, one_of, stable_seed, whole
 from .data import ImageSet, to_float
@@ -177,9 +177,8 @@ class Window(Choice):
         try:
             Augmentation(self.transforms)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"Window.transforms is {self.transforms!r}, which is no sequence of "
-                             f"names of transformations ({first_line(error)}): pass ('flip',), for "
-                             "example, or () for none.") from None
+            raise ValueError(f"Window.transforms is {self.transforms!r}, but must be a sequence of "
+                             f"names ({first_line(error)}): pass ('flip',), or ().") from None
 
     def raw_rates(self) -> None:
         "No rate is learned."
@@ -380,6 +379,7 @@ class Noise(Choice):
         of_kind("Noise.prior", self.prior, Prior, "pass Prior.fit(data), for example")
         if self.z is not None:
             of_kind("Noise.z", self.z, Tensor, "pass prior.noise(labels), for example")
+        Recipe(steps=self.steps, through=self.through)  # says what is wrong with them
 
     def first(self, data: ImageSet, ipc: int, parts: int, seed: int) -> Tensor:
         "Noise (N, *noise_shape), part by part; ValueError when none renders images like `data`."

@@ -198,11 +198,11 @@ def network_calls(recipe: Recipe, ipc: int, updates: int, *, chunks: int) -> int
     """Network calls spent on each image: on its start, its share of the search, its rendering.
 
     A step of an update is one call forward and, counted as two, one backward; a set in several
-    chunks is rendered once more."""
+    chunks is rendered once more. After the last update comes a look at what it did."""
     each = 2 if recipe.guidance != 1 else 1
     start = 100 if recipe.start == "real" else each * recipe.steps * recipe.candidates(ipc) // ipc
-    update = (min(chunks, 2) + 2) * (recipe.through or recipe.steps)
-    return start + each * (update * updates + recipe.steps)
+    passes = (min(chunks, 2) + 2) * updates + 1
+    return start + each * (passes * (recipe.through or recipe.steps) + recipe.steps)
 
 # %% ../nbs/33_concentrate.ipynb #ec6571a9
 @dataclass(frozen=True)

@@ -310,7 +310,7 @@ def keep_memory() -> bool:
     if not wanted or platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    # From malloc.h: no block is mapped by itself (-4), and the heap is not trimmed below 2 GiB (-1).
+    # From malloc.h: no block is mapped by itself (-4), the heap not trimmed below 2 GiB (-1).
     return bool(mallopt(-4, 0) and mallopt(-1, 2**31 - 1))
 
 # %% ../nbs/60_core.ipynb #8cea913b

@@ -161,7 +161,8 @@ class Distillation(OuterProblem):
     def __init__(self, network: nn.Module | Sequence[nn.Module], data: ImageSet, **choices: Any):
         super().__init__(network, data, **choices)
         self.adam = torch.optim.Adam(self.variables(), lr=self.outer.lr, betas=(0.5, 0.999))
-        self.step, self.history, self.running_norm, self.seconds = 0, [], 0.0, 0.0
+        self.step, self.history, self.seconds = 0, [], 0.0
+        self.running_norms = [0.0] * len(self.nets)
 
     def advance(self) -> dict[str, str]:
         "One outer step; returns what a progress bar shows."
@@ -183,12 +184,16 @@ class Distillation(OuterProblem):
         return {"loss": f"{loss:.3g}"}
 
     def clipped_share(self, norm: float) -> float:
-        "Factor that keeps the gradient's norm below `clip` times the mean of the earlier ones."
-        clip, running = self.outer.clip, self.running_norm
+        """Factor that keeps the gradient's norm below `clip` times the mean of the earlier ones.
+
+        Of several networks, each has a mean of its own, and is scaled to that of the first."""
+        place = self.step % len(self.nets)
+        clip, running = self.outer.clip, self.running_norms[place]
         limit = clip * running if clip and running else math.inf
         share = min(1.0, limit / max(norm, 1e-30))
-        self.running_norm = 0.9 * running + 0.1 * share * norm if running else norm
-        return share
+        self.running_norms[place] = 0.9 * running + 0.1 * share * norm if running else norm
+        first, own = self.running_norms[0], self.running_norms[place]
+        return share * first / own if place and own else share
 
     def sound(self, loss: float) -> bool:
         "Whether a loss is a number, and not so far above the first that no way leads back."
@@ -205,7 +210,7 @@ class Distillation(OuterProblem):
         "All that `load_state_dict` needs to go on to the same result."
         return {"identity": self.identity(), "variables": [v.detach() for v in self.variables()],
                 "adam": self.adam.state_dict(), "step": self.step, "history": self.history,
-                "running_norm": self.running_norm, "seconds": self.seconds}
+                "running_norms": self.running_norms, "seconds": self.seconds}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -216,7 +221,7 @@ class Distillation(OuterProblem):
         for variable, value in zip(self.variables(), state["variables"], strict=True):
             variable.copy_(value)
         self.adam.load_state_dict(state["adam"])
-        for name in ("step", "history", "running_norm", "seconds"):
+        for name in ("step", "history", "running_norms", "seconds"):
             setattr(self, name, state[name])
 
 # %% ../nbs/22_distill.ipynb #36fdd529
@@ -280,7 +285,8 @@ def finished_set(run: Distillation) -> ConcentratedSet:
     images = by_class(to_uint8(learned.images), classes).cpu()
     labels = by_class(learned.labels.expand(parts, -1), classes).cpu()
     soft = None if run.logits is None else by_class(learned.y(), classes).cpu()
-    config = {"method": method_name(run), **run.arguments, "network": " and ".join(type(each).__name__ for each in run.networks),
+    config = {"method": method_name(run), **run.arguments,
+              "network": " and ".join(type(each).__name__ for each in run.networks),
               "data": as_words(run.data), "loss": loss if math.isfinite(loss) else None,
               "history": thin_history(run.history), "seconds": round(run.seconds, 1),
               "dsco": dsco.__version__, "torch": torch.__version__, "device": str(run.device)}
@@ -313,6 +319,13 @@ def check_every_class(name: str, images: ImageSet) -> None:
 # %% ../nbs/22_distill.ipynb #b3e0c009
 def try_step(run: Distillation) -> None:
     "Raise ValueError unless an inner step on blank images can be differentiated from all starts."
+    for place in range(len(run.networks)):
+        run.take_turn(place)
+        try_network(run)
+
+
+def try_network(run: Distillation) -> None:
+    "Raise ValueError unless the network whose turn it is can be differentiated so."
     theta, device = run.starts(0), run.device
     x, y = torch.zeros(2, *run.data.shape, device=device), torch.arange(2, device=device)
     step = InnerTraining([x], [y], torch.tensor([0.01], device=device), [0])
@@ -369,8 +382,8 @@ def distill(network: nn.Module | Sequence[nn.Module], data: ImageSet, *, ipc: in
     not changed. Of several, from `Random` starts, each in turn is trained in an outer step, so that
     the images are not one architecture's own. `data`: the real training images, some of every
     class. `inner`: the training that the images are for, a learned `Schedule` or ordinary training,
-    differentiated in a `Window`. `start`: where it starts, at the weights of `network` (`Known`), at fresh ones (`Random`) or at
-    those of a `Pool` of trained networks. `learn`: `Pixels`, or the `Noise` that a prior renders.
+    differentiated in a `Window`. `start`: where it starts, at the weights of `network` (`Known`),
+    at fresh ones (`Random`) or at those of a `Pool` of trained networks. `learn`: `Pixels`, or the `Noise` that a prior renders.
     `outer`: how they are learned, by descent on `objective(scores, labels)` of real images.
     `soft_labels`: learn a distribution over the classes for each image, too. `file`: keep the state
     there and go on from it; "auto": in the user's cache. `device`: None for the GPU where there is

@@ -92,14 +92,14 @@ def shell_penalty(z: Tensor) -> Tensor:
 # %% ../nbs/31_noise_optimisation.ipynb #a7f73b67
 @torch.no_grad()
 def pool_features(prior: Prior, z: Tensor, labels: Tensor, feature_maps: Sequence[FeatureMap], *,
-                  steps: int, guidance: float = 1.0, chunk: int = 250,
-                  progress: bool = True) -> list[Tensor]:
+                  steps: int, guidance: float = 1.0, through: int | None = None,
+                  chunk: int = 250, progress: bool = True) -> list[Tensor]:
     "Features of every rendered candidate under every map, a list of (N, d_k)."
     parts = list(zip(z.split(chunk), labels.split(chunk)))
     rows = []
     bar = tqdm(parts, desc="render pool", unit="chunk", disable=not progress, leave=False)
     for part, part_labels in bar:
-        x = prior.render(part, part_labels, steps=steps, guidance=guidance)
+        x = prior.render(part, part_labels, steps=steps, guidance=guidance, through=through)
         rows.append([phi(x) for phi in feature_maps])
     return [torch.cat(columns) for columns in zip(*rows)]
 
@@ -212,17 +212,29 @@ class Descent:
         return losses.sum()
 
     def advance(self) -> dict:
-        "One update of the noise of every class that still moves."
-        search = self.search
-        gradient = noise_gradient(
+        "One update of the noise of every class that still moves; after the last, a look at it."
+        search, last = self.search, self.search.update >= self.updates
+        gradient = self.look() if last else noise_gradient(
             self.prior, search.z, self.labels, self.loss, self.target.feature_maps,
             steps=self.steps, guidance=self.guidance, chunk=self.chunk, through=self.through)[1]
         radius = shell_penalty(search.z) * (self.through in (None, self.steps))
         search.note(*self.seen, radius.mean().item(), self.positions)
-        search.z.grad = gradient + self.penalty * torch.autograd.grad(radius.sum(), search.z)[0]
-        self.move()
+        if gradient is None:
+            search.update += 1
+        else:
+            pull = torch.autograd.grad(radius.sum(), search.z)[0]
+            search.z.grad = gradient + self.penalty * pull
+            self.move()
         loss, held_out, _ = search.history[-1]
         return {"loss": f"{loss:.4f}", "held_out": f"{held_out:.4f}"}
+
+    @torch.no_grad()
+    def look(self) -> None:
+        "The losses of the present noise, without a gradient."
+        features = pool_features(
+            self.prior, self.search.z, self.labels, self.target.feature_maps, steps=self.steps,
+            guidance=self.guidance, through=self.through, chunk=self.chunk, progress=False)
+        self.loss(features)
 
     def move(self) -> None:
         "One step of Adam; classes that have stopped stay where they are."

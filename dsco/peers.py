@@ -35,6 +35,11 @@ def as_set(prior: Prior, x: Tensor, labels: Tensor, method: str, *, calls: float
         "method": method, "ipc": len(x) // len(prior.classes), "nfe_per_image": calls, **config})
 
 
+def beside(prior: Prior, data: ImageSet) -> ImageSet:
+    "The images where the prior is."
+    return ImageSet(data.images.to(prior.device), data.labels, data.classes, data.statistics)
+
+
 def all_labels(prior: Prior, ipc: int) -> Tensor:
     "`ipc` labels of each class, class by class."
     return torch.arange(len(prior.classes)).repeat_interleave(ipc)
@@ -183,7 +188,7 @@ def influence_guided(prior: Prior, data: ImageSet, ipc: int, maps: Sequence[Feat
 
     `maps`: the classifiers among them are asked. `influence`, `apart`: lengths of the two steps, in
     units of the latents' spread. IGD, Chen et al., ICLR 2025; last-layer gradients, 20 steps."""
-    nets = [phi for phi in maps if isinstance(phi, Embedding)]
+    nets, data = [phi for phi in maps if isinstance(phi, Embedding)], beside(prior, data)
     classes = torch.arange(len(prior.classes))
     goals = [class_gradients(phi, data, seed=seed) for phi in nets]
     ids, made = classes, []
@@ -256,6 +261,7 @@ def minimax(prior: Prior, data: ImageSet, ipc: int, *, updates: int = 200, lr: f
                   class_ids=prior.class_ids.tolist(), vae=prior.vae, fold=prior.fold)
     tuned.network.requires_grad_(True).train()
     adam = torch.optim.AdamW(tuned.network.parameters(), lr=lr, weight_decay=0.0)
+    data = beside(prior, data)
     real: dict[int, Tensor] = {}
     past: dict[int, Tensor] = {}
     for k in range(updates):
@@ -319,7 +325,8 @@ def consistent_choice(prior: Prior, ipc: int, maps: Sequence[FeatureMap], *, fac
     z = prior.noise(labels, seed=seed)
     x = prior.render(z, labels, steps=steps, guidance=guidance)
     with torch.no_grad():
-        unsure = label_losses([phi(x) for phi in maps], labels, maps).view(-1, factor * ipc)
+        own = label_losses([phi(x) for phi in maps], labels.to(x.device), maps).cpu()
+    unsure = own.view(-1, factor * ipc)
     best = unsure.argsort(1)[:, :ipc] + factor * ipc * torch.arange(len(unsure))[:, None]
     latents, labels = prior.encode(x[best.flatten()]).requires_grad_(), all_labels(prior, ipc)
     adam = torch.optim.Adam([latents], lr=lr)
@@ -339,7 +346,7 @@ def deep_generative(prior: Prior, data: ImageSet, ipc: int, *, updates: int = 40
     """Start noise tanh(u) moved by Adam so that mean features of random networks agree.
 
     As in noveens/DeepGen (2022), with a deterministic sampler; `batch_size`: real ones a class."""
-    labels = all_labels(prior, ipc)
+    labels, data = all_labels(prior, ipc), beside(prior, data)
     free = prior.noise(labels, seed=seed).requires_grad_()
     adam = torch.optim.AdamW([free], lr=lr, weight_decay=1e-4)
     for k in range(updates):

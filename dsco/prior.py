@@ -159,7 +159,7 @@ class Prior:
                  through: int | None = None) -> Tensor:
         """What the sampler holds before its last `through` steps, (N, *noise_shape), from `z`.
 
-        None: before all of them, which is the noise `z` itself. The other arguments are those of `render`."""
+        None: before all of them, which is the noise `z` itself. The rest is as in `render`."""
         return self.walk(z, labels, False, through, steps, guidance).to(z.dtype, copy=True)
 
     def walk(self, x: Tensor, labels: Tensor, last: bool, through: int | None, steps: int,

@@ -27,19 +27,19 @@ class Recipe:
     `updates`: of the search, at most; `steps`: of the sampler; `through`: the search moves what the
     sampler holds before so many last steps (None: before all of them, the noise itself); `start`:
     "pool", at samples chosen from a pool, or "real", at the noise of chosen real images (not
-    data-free); `pool`: candidates a class for that choice, as a multiple of ipc (at least 50);
-    `filter`: whether candidates that the judges misread are left out; `reference`: prior samples a
-    class that stand for the data when there is none, `reference_steps`: when they are rendered;
-    `lr`, `penalty`: of the search; `held_out`: share of the images kept for choosing the best
-    iterate; `label_weight`: of the cross-entropy under the judges among the feature maps, beside
-    the discrepancy."""
+    data-free); `pool`: candidates a class for that choice, as a multiple of ipc (None: ten, and at
+    least 50 of a class); `filter`: whether candidates that the judges misread are left out;
+    `reference`: prior samples a class that stand for the data when there is none,
+    `reference_steps`: when they are rendered; `lr`, `penalty`: of the search; `held_out`: share of
+    the images kept for choosing the best iterate; `label_weight`: of the cross-entropy under the
+    judges among the feature maps, beside the discrepancy."""
 
     updates: int = 60
     steps: int = 5
     through: int | None = 1
     guidance: float = 1.0
     start: str = "pool"
-    pool: int = 10
+    pool: int | None = None
     reference: int = 500
     reference_steps: int = 20
     objective: str = "energy"
@@ -50,8 +50,8 @@ class Recipe:
     filter: bool = True
 
     def __post_init__(self):
-        for name, least in (("updates", 0), ("steps", 1), ("pool", 1), ("reference", 10),
-                            ("reference_steps", 1)):
+        for name, least in (("updates", 0), ("steps", 1), ("reference", 10),
+                            ("reference_steps", 1), *([("pool", 1)] if self.pool else [])):
             object.__setattr__(self, name, whole(name, getattr(self, name), least))
         for name in ("lr", "penalty", "guidance", "label_weight"):
             object.__setattr__(self, name, number(name, getattr(self, name), 0))
@@ -64,20 +64,20 @@ class Recipe:
 
     def candidates(self, ipc: int) -> int:
         "Candidates of each class for the greedy start."
-        return max(50, self.pool * ipc)
+        return max(50, 10 * ipc) if self.pool is None else self.pool * ipc
 
     @classmethod
-    def for_calls(cls, calls: int, ipc: int, **options) -> Recipe:
-        """The recipe for sets of `ipc` that spends `calls` network calls on each image.
+    def for_calls(cls, calls: int, **options) -> Recipe:
+        """The recipe of a search, in one chunk, that spends `calls` network calls on each image.
 
         A third of them on the pool, the rest on updates, at least one of each; rendering what was
         found comes on top. `options` are the other fields."""
         recipe, calls = cls(**options), whole("calls", calls)
         each = 2 if recipe.guidance != 1 else 1
         pool = max(1, round(calls / (3 * each * recipe.steps)))
-        rest = calls / each - recipe.steps * replace(recipe, pool=pool).candidates(ipc) / ipc
-        update = 3 * (recipe.through or recipe.steps)
-        return replace(recipe, pool=pool, updates=max(1, int(rest / update)))
+        through = recipe.through or recipe.steps
+        rest = calls // each - recipe.steps * pool - through  # the last look takes one pass
+        return replace(recipe, pool=pool, updates=max(1, rest // (3 * through)))
 
 # %% ../nbs/33_concentrate.ipynb #f8a04f55
 @dataclass(frozen=True)

@@ -173,11 +173,11 @@ def select_residual(images: ImageSet, counts: Sequence[int], *, feature_maps: Se
 
     Greedy on the discrepancy of the *mixture* from `images`, by an `objective` with a kernel.
     `synthetic`: uint8 images held fixed, with `labels` (none: an ordinary greedy selection).
-    `most`: candidates looked at in a class, or as many as are to be taken where these are more."""
+    `most`: candidates looked at in a class, or four times those taken where these are more."""
     there = already_there(images, counts, synthetic, labels)
     target, chosen = make_target(images, as_maps(feature_maps), objective=objective), []
     for c, (count, fixed) in enumerate(zip(counts, there)):
-        rows = candidates(images, c, "residual", seed, max(most, count))
+        rows = candidates(images, c, "residual", seed, max(most, 4 * count))
         if count:
             together = torch.cat([fixed, images.images[rows]])
             features = [extract(phi, together) for phi in target.feature_maps]
@@ -216,7 +216,7 @@ def select_missing(images: ImageSet, counts: Sequence[int], *, feature_maps: Seq
     there = already_there(images, counts, synthetic, labels)
     feature_maps, chosen = as_maps(feature_maps), []
     for c, (count, fixed) in enumerate(zip(counts, there)):
-        rows = candidates(images, c, "missing", seed, max(most, count))
+        rows = candidates(images, c, "missing", seed, max(most, 4 * count))
         if count:
             together = torch.cat([images.images[rows], fixed])
             x = spread_one([extract(phi, together) for phi in feature_maps], len(rows))

@@ -40,11 +40,11 @@ TARGETS = {
 # What is reached, where that is not yet the target. A figure may only get better: lower its limit when it does.
 # Only a new method may raise one: soft labels and the peers of chapter 40 brought 600 lines, ten names and three lines of checks;
 # priors on latents, real images first in a search, hard images and runs that remember what they kept 300 lines, a name and ten lines of checks.
-# A search that goes on from part way, budgets in calls, the error of the test images and networks that take turns and kept memory 96 lines and two names.
+# A search that goes on from part way, budgets in calls, the error of the test images and networks that take turns and kept memory 125 lines, two names and a line of checks.
 # (Lines of the package were 6,912 while a quarter of them was wider than 100 columns: the same code takes more lines now.)
 LIMITS = TARGETS | {
-    "lines of the package": 9988,
-    "lines of checks": 431,
+    "lines of the package": 10017,
+    "lines of checks": 432,
     "public names": 163,
 }
 HIGH = {"used public names, %"}

@@ -951,6 +951,11 @@ CASES = {
         ValueError,
         ["rate is 0", "number"],
     ),
+    "noise before more steps than there are": (
+        lambda t: Noise(t.prior, steps=3, through=4),
+        ValueError,
+        ["through is 4", "steps=3"],
+    ),
     "no network to take a turn": (
         lambda t: distill([], t.few, ipc=1),
         ValueError,
