@@ -17,9 +17,9 @@ demo: env
 cpu gpu: env
 	.venv/bin/dsco reproduce $@
 
-# One thread a worker: several workers with several threads each are slower than one. Freed memory is kept, as in dsco.runs.KEEP_MEMORY.
+# One thread a worker: several workers with several threads each are slower than one.
 test: env
-	OMP_NUM_THREADS=1 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=1099511627776 $(PYTHON) -m pytest tests nbs -q --nbval-lax --nbval-current-env -n auto --maxprocesses 8 --dist loadscope -p no:cacheprovider
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest tests nbs -q --nbval-lax --nbval-current-env -n auto --maxprocesses 8 --dist loadscope -p no:cacheprovider
 
 # From tests/ alone, with a floor in pyproject.toml.
 coverage: env

@@ -383,9 +383,10 @@ def distill(network: nn.Module | Sequence[nn.Module], data: ImageSet, *, ipc: in
     the images are not one architecture's own. `data`: the real training images, some of every
     class. `inner`: the training that the images are for, a learned `Schedule` or ordinary training,
     differentiated in a `Window`. `start`: where it starts, at the weights of `network` (`Known`),
-    at fresh ones (`Random`) or at those of a `Pool` of trained networks. `learn`: `Pixels`, or the `Noise` that a prior renders.
-    `outer`: how they are learned, by descent on `objective(scores, labels)` of real images.
-    `soft_labels`: learn a distribution over the classes for each image, too. `file`: keep the state
+    at fresh ones (`Random`) or at those of a `Pool` of trained networks. `learn`: `Pixels`, or the
+    `Noise` that a prior renders. `outer`: how they are learned, by descent on
+    `objective(scores, labels)` of real images. `soft_labels`: learn a distribution over the classes
+    for each image, too. `file`: keep the state
     there and go on from it; "auto": in the user's cache. `device`: None for the GPU where there is
     one. The result depends on `seed` and the device alone.
 

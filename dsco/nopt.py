@@ -213,18 +213,19 @@ class Descent:
 
     def advance(self) -> dict:
         "One update of the noise of every class that still moves; after the last, a look at it."
-        search, last = self.search, self.search.update >= self.updates
-        gradient = self.look() if last else noise_gradient(
-            self.prior, search.z, self.labels, self.loss, self.target.feature_maps,
-            steps=self.steps, guidance=self.guidance, chunk=self.chunk, through=self.through)[1]
+        search = self.search
         radius = shell_penalty(search.z) * (self.through in (None, self.steps))
-        search.note(*self.seen, radius.mean().item(), self.positions)
-        if gradient is None:
-            search.update += 1
-        else:
+        if search.update < self.updates:
+            gradient = noise_gradient(
+                self.prior, search.z, self.labels, self.loss, self.target.feature_maps,
+                steps=self.steps, guidance=self.guidance, chunk=self.chunk,
+                through=self.through)[1]
             pull = torch.autograd.grad(radius.sum(), search.z)[0]
             search.z.grad = gradient + self.penalty * pull
-            self.move()
+        else:
+            self.look()
+        search.note(*self.seen, radius.mean().item(), self.positions)
+        self.move()  # after the last look the rate is zero
         loss, held_out, _ = search.history[-1]
         return {"loss": f"{loss:.4f}", "held_out": f"{held_out:.4f}"}
 

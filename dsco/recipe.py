@@ -51,7 +51,7 @@ class Recipe:
 
     def __post_init__(self):
         for name, least in (("updates", 0), ("steps", 1), ("reference", 10),
-                            ("reference_steps", 1), *([("pool", 1)] if self.pool else [])):
+                            ("reference_steps", 1), *([] if self.pool is None else [("pool", 1)])):
             object.__setattr__(self, name, whole(name, getattr(self, name), least))
         for name in ("lr", "penalty", "guidance", "label_weight"):
             object.__setattr__(self, name, number(name, getattr(self, name), 0))

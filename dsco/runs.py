@@ -83,11 +83,6 @@ def snapshot(root: Path, made: dict, notebook: str, folder: Path) -> Path:
     return there
 
 # %% ../nbs/63_runs.ipynb #47630f43
-# glibc hands large blocks back to the system and has them paged in anew:
-# a fifth of the time of a training on a CPU.
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40)}
-
-
 def environment(run: Run, content: Path, cache: Path) -> dict[str, str]:
     "The environment of the process of a run whose package lies in `content`."
     def in_front(variable: str, value: str | Path) -> str:
@@ -95,7 +90,7 @@ def environment(run: Run, content: Path, cache: Path) -> dict[str, str]:
 
     share_downloads(cache)
     data = os.environ.get("DSCO_DATA")
-    return KEEP_MEMORY | os.environ | {
+    return dict(os.environ) | {
         "DSCO_RUN": run.variable(), "DSCO_CACHE": str(cache),
         **({"DSCO_DATA": str(Path(data).resolve())} if data else {}),
         "PYTHONPATH": in_front("PYTHONPATH", content),
