@@ -14,6 +14,7 @@ import re
 import shlex
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -111,12 +112,17 @@ def check_out(folder: Path) -> None:
 def save_and_say(small, words: argparse.Namespace) -> None:
     "Save a set where `words` say, and print what was made and what comes next."
     folder = save_somewhere(small, words.out)
-    print(f"{small!r}\nsaved in {folder}")
+    print("\n\n".join([*verdicts(small), f"{small!r}\nsaved in {folder}"]))
     if words.data:
         root = f" --root {shlex.quote(words.root)}" if words.root else ""
         size = f" --size {words.size}" if words.size else ""
         data = shlex.quote(words.data)
         print(f"next: dsco evaluate {shlex.quote(folder)} --data {data}{root}{size}")
+
+
+def verdicts(small) -> list[str]:
+    "What was found out about the prior and about the set, if it was asked."
+    return [small.config[name] for name in ("prior_said", "verdict") if name in small.config]
 
 
 def save_somewhere(small, out: str) -> str:
@@ -150,33 +156,67 @@ def find_prior(words: argparse.Namespace, train):
 
 # %% ../nbs/64_command_line.ipynb #64a0000b
 def run_concentrate(words: argparse.Namespace) -> None:
-    "`dsco concentrate`: a prior (loaded or trained), `concentrate`, `save`."
+    "`dsco concentrate`: all within --minutes, or by fixed numbers of steps; then `save`."
+    started = time.perf_counter()
     check_out(Path(words.out))
+    check_concentrate_words(words)
+    from dsco.minutes import concentrate_in
+
+    train = load(words).train if words.data else None
+    if words.data_free or words.steps or words.updates or train is None:
+        small = concentrate_by_steps(words, train)
+    else:
+        prior = find_prior(words, train) if words.prior else None
+        left = max(0.01, (words.minutes or 10) - (time.perf_counter() - started) / 60)
+        doping = "auto" if words.doping is None else words.doping
+        small = concentrate_in(left, train, ipc=words.ipc, prior=prior, doping=doping,
+                               seed=words.seed)
+    save_and_say(small, words)
+
+
+def concentrate_by_steps(words: argparse.Namespace, train):
+    "`concentrate` with a prior of so many steps, or a given one: the same set on every machine."
+    from dsco.concentration import concentrate
+    from dsco.recipe import Recipe
+
+    recipe = Recipe(updates=words.updates) if words.updates else Recipe()
+    doping = 0.0 if words.data_free else "auto" if words.doping is None else words.doping
+    return concentrate(find_prior(words, train), ipc=words.ipc, doping=doping, seed=words.seed,
+                       data=None if words.data_free else train, recipe=recipe, file="auto")
+
+# %% ../nbs/64_command_line.ipynb #64a0001b
+def check_concentrate_words(words: argparse.Namespace) -> None:
+    "Raise ValueError for words that exclude each other, or lack another."
     if words.data is None and not (words.prior and words.data_free):
         raise ValueError("--data is missing, but only --prior with --data-free does without it: "
                          "name a dataset, for example --data digits.")
     if words.data_free and words.doping:
         raise ValueError(f"--doping is {words.doping}, but --data-free takes no real image: leave "
                          "one of them out.")
-    from dsco.concentration import concentrate
-    from dsco.recipe import Recipe
-
-    train = load(words).train if words.data else None
-    prior = find_prior(words, train)
-    recipe = Recipe(updates=words.updates) if words.updates else Recipe()
-    small = concentrate(prior, ipc=words.ipc, data=None if words.data_free else train,
-                        doping=words.doping, seed=words.seed, recipe=recipe, file="auto")
-    save_and_say(small, words)
+    fixed = [f"--{name}".replace("_", "-") for name in ("steps", "updates", "data_free")
+             if getattr(words, name)]
+    if words.minutes and fixed:
+        raise ValueError(f"--minutes is {words.minutes:g}, a limit for everything, but {fixed[0]} "
+                         "fixes the work: leave one of them out.")
+    if words.steps and words.prior:
+        raise ValueError(f"--steps is {words.steps}, but --prior {words.prior} is trained already: "
+                         "leave one of them out.")
+    if words.updates and not (words.prior or words.steps):
+        raise ValueError(f"--updates is {words.updates}, but neither --steps nor --prior says how "
+                         "the prior is had: add one of them.")
 
 # %% ../nbs/64_command_line.ipynb #64a0000c
 def add_concentrate(commands) -> None:
     add_command(commands, "concentrate", run_concentrate,
                 "make a small dataset, almost as good as a large one, by a prior",
-                "--data digits --ipc 10 --minutes 2 --out small_digits", DATA + RESULT + PRIOR + """
-    --updates N      updates of the noise
-    --doping SHARE|auto  share of real images kept in the small dataset (default: 0)
+                "--data digits --ipc 10 --minutes 2 --out small_digits", DATA + RESULT + """
+    --prior FOLDER|HUB_ID  a saved diffusion prior; without it one is trained on --data
+    --minutes X      time for everything, reading the images included (default: 10)
+    --steps N        steps to train the prior for: with fixed numbers the set can be made again
+    --updates N      updates of the noise, with --steps or --prior
+    --doping SHARE|auto  share of real images kept in the small dataset (default: auto; may be 1)
     --data-free      do not let the small dataset see real images, only the prior
-    """, seed=0, doping=0.0)
+    """, seed=0)
 
 # %% ../nbs/64_command_line.ipynb #64a0000d
 def run_distill(words: argparse.Namespace) -> None:
@@ -277,6 +317,8 @@ def run_evaluate(words: argparse.Namespace) -> None:
         print(json.dumps({"set": words.set, "data": words.data} | found))
         return
     print(f"{words.set}, tested on {words.data}: {result!r}")
+    print(f"{len(test)} test images; guessing gives {100 / len(test.classes):.1f} %"
+          + (": too few images to tell sets apart" if len(test) < 100 else ""))
 
 # %% ../nbs/64_command_line.ipynb #64a00012
 def evaluate_own_schedule(small, test, seeds: int):
@@ -427,7 +469,7 @@ def explain(error: Exception) -> int:
     first = (str(error).splitlines() or ["no message"])[0]
     return complain(f"{type(error).__name__}: {first} (DSCO_DEBUG=1 shows where)", 1)
 
-# %% ../nbs/64_command_line.ipynb #64a0001b
+# %% ../nbs/64_command_line.ipynb #333c1617
 def say_all(code: int) -> int:
     "Hand out what is still to be printed; where the pipe is closed nobody reads it: no error."
     try:
