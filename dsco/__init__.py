@@ -9,7 +9,7 @@ _HOMES = {
     "load_data": "data", "ImageSet": "data", "Data": "data", "ConcentratedSet": "sets",
     "evaluate": "training", "select": "selection", "relabel": "teachers", "Teacher": "teachers",
     "Prior": "prior", "Latents": "latents",
-    "concentrate": "concentration", "Recipe": "recipe", "Auto": "concentration",
+    "concentrate": "concentration", "concentrate_in": "minutes", "Recipe": "recipe", "Auto": "concentration",
     "plan": "planning", "Plan": "planning", "Pilot": "planning",
     "distill": "distillation", "Schedule": "choices", "Window": "choices", "Known": "choices",
     "Random": "choices", "Pool": "choices", "Pixels": "choices", "Noise": "choices",

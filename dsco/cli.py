@@ -10,71 +10,22 @@ import io
 import json
 import math
 import os
-import re
 import shlex
 import sys
 import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 # %% auto #0
 __all__ = ['main']
 
-# %% ../nbs/64_command_line.ipynb #8b2ba51d
-class Parser(argparse.ArgumentParser):
-    "A parser whose errors are one line, and whose help keeps the lines of its example."
-
-    def __init__(self, **options):
-        kept = argparse.RawDescriptionHelpFormatter
-        super().__init__(formatter_class=kept, allow_abbrev=False, **options)
-
-    def error(self, message: str):
-        self.exit(2, f"dsco: error: {message} (see {self.prog} --help)\n")
-
-# %% ../nbs/64_command_line.ipynb #64a00002
-def reader(kind: Callable[[str], Any], fits: Callable[[Any], bool], wanted: str) -> Callable:
-    "Reads a word as `kind`, where it `fits`; else an error says what is `wanted`."
-    def read(text: str):
-        with suppress(ValueError):
-            if fits(value := kind(text)):
-                return value
-        raise argparse.ArgumentTypeError(f"it is {text!r}, but it must be {wanted}")
-    return read
-
-
-READERS = {
-    "N": reader(int, lambda n: n > 0, "a whole number above 0"),
-    "N,N,…": reader(lambda text: [int(word) for word in text.split(",")], lambda ns: min(ns) > 0,
-                    "whole numbers above 0 separated by commas, like 1,10,50"),
-    "X": reader(float, lambda x: 0 < x < math.inf, "a number above 0"),
-    "S": reader(int, lambda n: 0 <= n < 2**32, f"a whole number from 0 to {2**32 - 1}"),
-    "SHARE|auto": reader(lambda text: text if text == "auto" else float(text),
-                         lambda x: x == "auto" or 0 <= x <= 1, "'auto' or a share between 0 and 1")}
-
-# %% ../nbs/64_command_line.ipynb #64a00004
-def add_command(commands, name: str, work: Callable, about: str, example: str, lines: str,
-                **defaults) -> None:
-    "Add a command that does `work`; a line an option: its words, two spaces, what it is."
-    about = about[0].upper() + about[1:]
-    parser = commands.add_parser(name, help=about[0].lower() + about[1:],
-                                 description=f"{about}.\n\nexample: dsco {name} {example}")
-    parser.set_defaults(work=work, **defaults)
-    found = re.findall(r"^ *([*|]?) *(\S+) ?(\S*)  +(.+)$", lines, re.M)
-    exclusive = parser.add_mutually_exclusive_group() if "|" in next(zip(*found)) else parser
-    for mark, flag, value, said in found:
-        options: dict[str, Any] = {"metavar": value.rstrip("+"), "type": READERS.get(value, str)}
-        if not value:
-            options = {"action": "store_true"}
-        elif value.islower():
-            options = {"choices": value.split("|")}
-        many = {"nargs": "+"} if value[-1:] == "+" else {}
-        options |= {"required": True} if mark == "*" else many
-        (exclusive if mark == "|" else parser).add_argument(flag, help=said, **options)
+# %% ../nbs/64_command_line.ipynb #64a0001c
+from . import __version__
+from .words import Parser, add_command
 
 # %% ../nbs/64_command_line.ipynb #64a00007
 DATA = """
@@ -408,6 +359,7 @@ def make_parser() -> Parser:
     parser = Parser(prog="dsco", description=(
         "Dataset distillation and concentration: a few images that stand in for many.\n\n"
         "example: dsco concentrate --data digits --ipc 10 --minutes 2 --out small_digits"))
+    parser.add_argument("--version", action="version", version=f"dsco {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True,
                                      metavar="COMMAND")
     for add in (add_concentrate, add_distill, add_plan, add_evaluate, add_reproduce):

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from dsco import __version__
 from dsco.cli import main
 
 ROOT = Path(__file__).parent.parent
@@ -55,7 +56,10 @@ def test_help_shows_an_example(command):
         ("concentrate --data digits --ipc 0 --out OUT", "'0'"),
         ("concentrate --data digits --ipc 1 --minutes -1 --out OUT", "'-1'"),
         ("concentrate --data digits --ipc 1 --minutes nan --out OUT", "'nan'"),
-        ("concentrate --data digits --ipc 1 --minutes 1 --steps 1 --out OUT", "leave one of them out"),
+        (
+            "concentrate --data digits --ipc 1 --minutes 1 --steps 1 --out OUT",
+            "leave one of them out",
+        ),
         ("concentrate --data digits --ipc 1 --doping 1.5 --out OUT", "'1.5'"),
         ("concentrate --data digits --ipc 1 --doping much --out OUT", "'much'"),
         ("concentrate --data digits --ipc 1 --data-free --doping auto --out OUT", "--data-free"),
@@ -135,6 +139,27 @@ def write_images(folder: Path) -> Path:
     return folder
 
 
+def test_as_a_module_and_its_version():
+    said = subprocess.run(
+        [sys.executable, "-m", "dsco", "--version"], capture_output=True, text=True
+    )
+    assert said.returncode == 0 and said.stdout == f"dsco {__version__}\n"
+
+
+def test_a_folder_of_images_in_minutes(tmp_path):
+    data, small = write_images(tmp_path / "data"), tmp_path / "small"
+    made = dsco(
+        *["concentrate", "--data", data, "--ipc", 2, "--minutes", 0.2, "--out", small],
+        DSCO_CACHE=str(tmp_path / "cache"),
+    )
+    assert made.returncode == 0, made.stderr
+    for phase in ("prior:", "maps:", "check:"):
+        assert phase in made.stderr
+    for words in ("recognised", "this set (", "random real images", "real images chosen by"):
+        assert words in made.stdout
+    assert "kept apart" in json.loads((small / "config.json").read_text())["verdict"]
+
+
 def test_concentrate_then_evaluate(tmp_path):
     data, small = write_images(tmp_path / "data"), tmp_path / "small"
     made = dsco(
@@ -147,6 +172,8 @@ def test_concentrate_then_evaluate(tmp_path):
         5,
         "--updates",
         1,
+        "--doping",
+        0,
         "--out",
         small,
         DSCO_CACHE=str(tmp_path / "cache"),
