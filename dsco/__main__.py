@@ -6,5 +6,5 @@ __all__ = []
 # %% ../nbs/64_command_line.ipynb #64a0001e
 from dsco.cli import main
 
-if __name__ == "__main__":
+if __name__ == "__main__" and __package__:  # not in the notebook
     raise SystemExit(main())

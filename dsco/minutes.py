@@ -188,7 +188,7 @@ def real_sets(images: ImageSet, ipc: int, maps: Sequence[FeatureMap], seed: int
                                                  ipc=ipc, seed=seed)
             for name, index in chosen.items()}
 
-# %% ../nbs/36_in_minutes.ipynb #dde8b71b
+# %% ../nbs/36_in_minutes.ipynb #4cac2865
 def made_sets(prior: Prior, images: ImageSet, ipc: int, maps: list[FeatureMap], clock: Clock, *,
               seed: int, doping: float | str) -> dict[str, ConcentratedSet]:
     "Synthetic images, and half synthetic and half real ones, or the one `doping` asked for."
@@ -196,12 +196,13 @@ def made_sets(prior: Prior, images: ImageSet, ipc: int, maps: list[FeatureMap], 
     count = round(sum(1 - float(share) for share in shares) * ipc * len(images.classes))
     time_for_it = 0.7 * clock.phase("search")  # the rest goes to targets and to rendering
     recipe = timed_recipe(prior, maps, max(1, count), time_for_it)
-    clock.say(f"search: {recipe.pool} candidates an image, {recipe.updates} updates")
+    clock.say(f"search: {time_for_it:.0f} s, {recipe.pool} candidates an image, "
+              f"{recipe.updates} updates")
     return {f"{share:.0%} real" if share else "synthetic": concentrate(
         prior, ipc=ipc, data=images, doping=share, seed=seed, recipe=recipe, feature_maps=maps,
         progress=clock.loud) for share in map(float, shares)}
 
-# %% ../nbs/36_in_minutes.ipynb #0d7a159f
+# %% ../nbs/36_in_minutes.ipynb #0b115870
 def judge_all(sets: dict[str, ConcentratedSet], held: ImageSet, clock: Clock,
               device: torch.device) -> dict[str, Tensor]:
     "The answers of networks trained on each set, as many and as long as the time allows."
@@ -211,11 +212,11 @@ def judge_all(sets: dict[str, ConcentratedSet], held: ImageSet, clock: Clock,
     total = 0.8 * (clock.left() - 5 * step) / step / len(sets)
     seeds = 3 if total > 450 else 2
     steps = int(min(QUICK.most_steps, max(30, total / seeds)))
-    clock.say(f"check: {len(sets)} sets, {seeds} networks each, {steps} steps")
+    clock.say(f"check: {clock.left():.0f} s, {len(sets)} sets, {seeds} networks each, {steps} steps")
     return {name: answers(small, held, steps=steps, seeds=range(seeds), device=device)
             for name, small in sets.items()}
 
-# %% ../nbs/36_in_minutes.ipynb #9eabcea3
+# %% ../nbs/36_in_minutes.ipynb #50f0cefd
 def concentrate_in(minutes: float, images: ImageSet, *, ipc: int, prior: Prior | None = None,
                    doping: float | str = "auto", seed: int = 0, progress: bool = True,
                    **fit) -> ConcentratedSet:
@@ -236,9 +237,9 @@ def concentrate_in(minutes: float, images: ImageSet, *, ipc: int, prior: Prior |
               f"{len(held)} more are kept apart to judge")
     if prior is None:
         share = round(clock.phase("prior") / 60, 2) or 0.01
-        clock.say(f"prior: {share:.1f} minutes")
+        clock.say(f"prior: {60 * share:.0f} s")
         prior = Prior.fit(part, minutes=share, seed=seed, progress=progress, **fit)
-    clock.say(f"maps: {clock.phase('maps') / 60:.1f} minutes")
+    clock.say(f"maps: {clock.phase('maps'):.0f} s")
     maps = timed_maps(part, clock.phase("maps"), seed=seed, device=prior.device, progress=progress)
     sets, notes = real_sets(part, ipc, maps, seed), prior_in_words(prior, maps, held, seed)
     clock.say(notes["prior_said"])
