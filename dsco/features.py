@@ -80,10 +80,13 @@ class Embedding:
 # %% ../nbs/04_features.ipynb #a0650003
 def small_network(name: str, shape: tuple[int, int, int], classes: int, *, width: int,
                   seed: int) -> Classifier:
-    "A network by name; `convnet` gets `width` and three blocks, fewer below 8 pixels."
+    """A network by name; `convnet` gets `width` and three blocks, fewer below 8 pixels.
+
+    Above 64 pixels one more for each doubling, so that 16 numbers a channel are left of an image."""
     if name != "convnet":
         return build_network(name, shape, classes, seed=seed)
-    depth = min(3, min(shape[1:]).bit_length() - 1)
+    side = min(shape[1:])
+    depth = min(3, side.bit_length() - 1) if side <= 64 else None
     return build_network(name, shape, classes, seed=seed, width=width, depth=depth)
 
 # %% ../nbs/04_features.ipynb #54c18b04
