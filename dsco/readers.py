@@ -8,19 +8,31 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import logging
+import mmap
 import os
-from collections.abc import Sequence
-from functools import lru_cache
+import re
+import shutil
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from tqdm.auto import tqdm
 
-from .core import cache_folder, whole
-from .data import Data, ImageSet, load_digits, make_data, plain_picture, stack_images
+from .core import cache_folder, digest, first_line, replacing, set_aside, whole
+from .data import (Data, Stack, channel_statistics, first_names, held_out, load_digits,
+                       make_data, plain_picture, unreadable)
 
 # %% auto #0
 __all__ = ['read_data']
@@ -37,11 +49,17 @@ def data_root(root: str | Path | None = None) -> Path | None:
 # %% ../nbs/61_reading_files.ipynb #f4a02d75
 def read_idx(path: Path) -> Tensor:
     "A gzipped IDX file of unsigned bytes (the format of MNIST) as a uint8 tensor."
-    with gzip.open(path, "rb") as f:
-        raw = f.read()
+    try:
+        with gzip.open(path, "rb") as f:
+            raw = f.read()
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} cannot be unpacked ({first_line(error)}): download it "
+                         "again.") from error
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
         raise ValueError(f"{path} does not start like an IDX file of bytes: download it again.")
     start = 4 + 4 * raw[3]
+    if len(raw) < start:
+        raise ValueError(f"{path} was cut short: download it again.")
     shape = np.frombuffer(raw[4:start], ">i4").tolist()
     values = np.frombuffer(raw, np.uint8, offset=start)
     if values.size != int(np.prod(shape)):
@@ -103,177 +121,583 @@ def load_torchvision(name: str, root: Path | None) -> Data:
     classes = getattr(parts[0], "classes", None) or map(str, range(10))
     return make_data(name, list(classes), *map(from_torchvision, parts))
 
+# %% ../nbs/61_reading_files.ipynb #a0620050
+@cache
+def image_formats() -> dict[str, str]:
+    "The formats that are read, by suffix: those that PIL opens without another program."
+    foreign = {"EPS", "MPEG", "HDF5", "GRIB", "BUFR", "WMF"}
+    return {suffix: name for suffix, name in Image.registered_extensions().items()
+            if name in Image.OPEN and name not in foreign}
+
 # %% ../nbs/61_reading_files.ipynb #cab4ffa4
 def open_image(path: Path) -> Image.Image:
     "One decoded image, as PIL `L` or `RGB`; a file that cannot be read is named in the error."
+    return read_image(path, path)
+
+
+def read_image(name: object, file: Path | io.BytesIO, size: int | None = None) -> Image.Image:
+    "The image in `file`, as PIL `L` or `RGB`; ValueError with its `name` when it is none."
     try:
-        with Image.open(path) as image:
-            image.load()
-            return plain_picture(path, image)
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"{path} cannot be read as an image ({error}): replace or remove "
-                         "it.") from error
+        image = Image.open(file, formats=sorted(set(image_formats().values())))
+        image.load()
+    except Exception as error:  # a damaged file may raise anything, a bomb an error of its own
+        raise unreadable(name, error) from error
+    with image:
+        return resize_image(name, plain_picture(name, image), size)
 
 # %% ../nbs/61_reading_files.ipynb #a0620012
-def resize_image(image: Image.Image, size: int | None) -> Image.Image:
+def resize_image(name: object, image: Image.Image, size: int | None) -> Image.Image:
     "Scale the short side to `size` (antialiased) and cut the centre square; None changes nothing."
     if size is None:
         return image
+    if max(image.size) > 100 * min(image.size):
+        raise ValueError(f"{name} has {image.width}×{image.height} pixels, too narrow to cut a "
+                         "square of it: remove it.")
     scale = size / min(image.size)
     width, height = (max(size, round(side * scale)) for side in image.size)
     image = image.resize((width, height), Image.Resampling.BICUBIC)
     left, top = (width - size) // 2, (height - size) // 2
     return image.crop((left, top, left + size, top + size))
 
-# %% ../nbs/61_reading_files.ipynb #a0620015
-SPLITS = ("train", "test", "val", "valid", "validation")
+# %% ../nbs/61_reading_files.ipynb #a0620051
+Source = tuple[object, "Path | io.BytesIO"]
+
+
+def in_parts(sources: Iterable[Source], most: int = 2**18) -> Iterator[list[Source]]:
+    "Lists of sources, each of about `most` encoded bytes."
+    part, weight = [], 0
+    for name, file in sources:
+        weight += max(most // 32, encoded_size(file))
+        part.append((name, file))
+        if weight >= most:
+            yield part
+            part, weight = [], 0
+    if part:
+        yield part
+
+
+def encoded_size(file: Path | io.BytesIO) -> int:
+    "Bytes of a source; 0 for a file that is not there, which opening it will tell."
+    if isinstance(file, io.BytesIO):
+        return file.getbuffer().nbytes
+    return os.path.getsize(file) if file.exists() else 0
+
+# %% ../nbs/61_reading_files.ipynb #a0620052
+def decoded(sources: Iterable[Source], size: int | None) -> Iterator[tuple[object, Image.Image]]:
+    "Names and pictures, in order; a few threads decode what comes next."
+    workers = min(16, os.cpu_count() or 1)
+    waiting: deque[Any] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for part in in_parts(sources):
+            waiting.append(pool.submit(
+                lambda part: [(name, read_image(name, file, size)) for name, file in part], part))
+            if len(waiting) > workers:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+# %% ../nbs/61_reading_files.ipynb #a0620053
+def memory_limit() -> float:
+    "Bytes that pixels may take in memory: `DSCO_MEMORY` in gigabytes, else a quarter of all."
+    if given := os.environ.get("DSCO_MEMORY"):
+        try:
+            return 1e9 * float(given)
+        except ValueError:
+            raise ValueError(f"DSCO_MEMORY is {given!r}, but it must be a number of gigabytes, "
+                             "like 4: correct or unset it.") from None
+    if hasattr(os, "sysconf"):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
+    return 4e9
+
+# %% ../nbs/61_reading_files.ipynb #a0620054
+def files_key(files: Iterable[Path], *more: object) -> str:
+    "A name for what is decoded from these files: another one when a file is changed."
+    about = [(str(file.absolute()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return digest(about, *more, 1)  # 1: count on when pictures come to be decoded otherwise
+
+# %% ../nbs/61_reading_files.ipynb #a0620055
+def mapped(file: Path) -> np.ndarray:
+    "The array in `file`, mapped into memory; what is written to it stays in this process."
+    return np.load(file, mmap_mode="c")
+
+
+def map_file(folder: Path, shape: tuple[int, ...]) -> np.ndarray:
+    "A new array of bytes in a file of `folder`, called by its number of channels."
+    folder.mkdir(parents=True, exist_ok=True)
+    size, free = int(np.prod(shape)), shutil.disk_usage(folder).free
+    if size > free:
+        raise ValueError(f"the pixels take {size / 1e9:.1f} GB, but {folder.parent} has "
+                         f"{free / 1e9:.1f} GB left: set DSCO_CACHE to a larger disk, or pass a "
+                         "smaller size=.")
+    return np.lib.format.open_memmap(folder / f"{shape[1]}.npy", "w+", np.uint8, shape)
+
+
+def let_go(array: np.ndarray) -> None:
+    "What was touched of a mapped array need not stay in memory."
+    mapping = getattr(array, "_mmap", None)
+    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+# %% ../nbs/61_reading_files.ipynb #a0620056
+def decode(sources: Iterable[Source], n: int, size: int | None, key: Callable[[], str]
+           ) -> np.ndarray:
+    "The pixels of `n` sources, uint8 (n, C, H, W): in memory, or in the cache under `key()`."
+    bar = tqdm(decoded(sources, size), total=n, desc="read images", unit="image", leave=False,
+               disable=n < 500)
+    pictures, mend = iter(bar), "pass size= to resize them all"
+    name, first = next(pictures)
+    pictures = chain([(name, first)], pictures)
+    if n * np.asarray(first).nbytes <= memory_limit():
+        return fill(Stack(n, mend), pictures)
+    kept = cache_folder("images", key())
+    if (array := kept_array(kept)) is None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(kept) as folder:
+            fill(Stack(n, mend, lambda shape: map_file(folder, shape)), pictures)
+            if (folder / "3.npy").exists():
+                (folder / "1.npy").unlink(missing_ok=True)
+        array = mapped(max(kept.glob("*.npy")))
+    bar.close()
+    return array
+
+
+def fill(stack: Stack, pictures: Iterable[tuple[object, Image.Image]]) -> np.ndarray:
+    "The array of `stack` with all these pictures."
+    for name, picture in pictures:
+        stack.add(name, picture)
+        if stack.filled % 512 == 0:
+            let_go(stack.array)
+    return stack.array
+
+
+def kept_array(folder: Path) -> np.ndarray | None:
+    "The array that was kept in `folder`; None if there is none, or a damaged one."
+    try:
+        return mapped(max(folder.glob("*.npy"))) if folder.is_dir() else None
+    except (OSError, ValueError) as error:
+        return set_aside(folder, error)
+
+# %% ../nbs/61_reading_files.ipynb #a0620061
+DEBRIS = {"__MACOSX", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Icon\r", "$RECYCLE.BIN",
+          "System Volume Information", "lost+found"}
+
+
+def natural(name: str) -> tuple:
+    "Key by which names are sorted: numbers in them by value."
+    parts = re.split("([0-9]+)", name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def entries(folder: Path) -> list[Path]:
+    "What lies in `folder`, sorted as text, without hidden things and debris."
+    try:
+        found = sorted(folder.iterdir())
+    except OSError as error:
+        raise PermissionError(f"{folder} cannot be read ({error.strerror}): allow it, or remove "
+                              "the folder.") from error
+    return [p for p in found if not p.name.startswith(".") and p.name not in DEBRIS]
 
 
 def class_folders(folder: Path) -> list[str]:
-    "Names of the class folders below `folder`, sorted as text."
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    "Names of the class folders below `folder`, in natural order."
+    return sorted((p.name for p in entries(folder) if p.is_dir()), key=natural)
+
+# %% ../nbs/61_reading_files.ipynb #a0620015
+SPLITS = {"train": ("train", "training"),
+          "test": ("test", "testing", "val", "valid", "validation", "eval")}
+Part = TypeVar("Part")
 
 
-def is_split(folder: Path) -> bool:
-    "Whether `folder` is a split: it holds class folders, or nothing but splits lies beside it."
-    return folder.is_dir() and (
-        bool(class_folders(folder)) or set(class_folders(folder.parent)) <= set(SPLITS))
+def split_of(name: str) -> str | None:
+    "Whether something of this name is `train` or `test`; None: neither."
+    return next((split for split, names in SPLITS.items() if name.lower() in names), None)
+
+
+def choose(split: str, found: dict[str, Part]) -> Part | None:
+    "Of things by their names the one that is this split, `test` before `val`; None: none is."
+    named = {name.lower(): part for name, part in found.items()}
+    return next((named[name] for name in SPLITS[split] if name in named), None)
+
+
+def split_folders(folder: Path) -> dict[str, Path]:
+    "The folders that are splits: they hold class folders, or nothing but splits lies beside them."
+    names = class_folders(folder)
+    alone = all(map(split_of, names))
+    return {name: folder / name for name in names
+            if split_of(name) and (alone or class_folders(folder / name))}
+
+
+def unwrapped(folder: Path) -> Path:
+    "`folder`, or what it holds alone, when that is neither a split nor a class."
+    inside = entries(folder)
+    lone = len(inside) == 1 and inside[0].is_dir() and not split_of(inside[0].name)
+    return unwrapped(inside[0]) if lone and class_folders(inside[0]) else folder
 
 # %% ../nbs/61_reading_files.ipynb #a0620017
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+def files_below(folder: Path) -> Iterator[Path]:
+    "Files at any depth below `folder`, sorted."
+    for path in entries(folder):
+        if path.is_dir() and not path.is_symlink():
+            yield from files_below(path)
+        elif not path.is_dir():
+            yield path
 
 
-def image_files(folder: Path) -> list[Path]:
-    "Image files at any depth below `folder`, sorted; nothing hidden, nor in a hidden folder."
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES
-                  and not any(part.startswith(".") for part in p.relative_to(folder).parts))
+def image_files(folder: Path, strange: list[Path]) -> list[Path]:
+    "The images of one class folder, at any depth; files that are none are added to `strange`."
+    files = list(files_below(folder))
+    images = [file for file in files if file.suffix.lower() in image_formats()]
+    strange += [file for file in files if file.suffix.lower() not in image_formats()]
+    inner = sorted({file.relative_to(folder).parts[0] for file in images if file.parent != folder})
+    if len(inner) > 1 and all(file.parent != folder for file in images):
+        raise ValueError(f"{folder} has no images itself but several folders of them ({inner[0]}, "
+                         f"{inner[1]}): pass that folder if these are the classes, else move the "
+                         "images up.")
+    if not images:
+        kinds = f" (but {len(files)} files like {files[0].name})" if files else ""
+        raise ValueError(f"class {folder.name!r} has no images in {folder}{kinds}: add some, or "
+                         "remove the folder from every split.")
+    return images
 
 # %% ../nbs/61_reading_files.ipynb #a0620018
-def read_folder(folder: Path, classes: list[str], size: int | None) -> tuple[Tensor, Tensor]:
-    "Images and labels of an ImageFolder tree whose class folders are `classes`."
-    files = {name: image_files(folder / name) for name in classes}
-    if empty := [name for name, found in files.items() if not found]:
-        raise ValueError(f"class {empty[0]!r} has no images in {folder / empty[0]}: add some, or "
-                         "remove the folder from every split.")
-    names = [file for found in files.values() for file in found]
-    pictures = [resize_image(open_image(file), size) for file in names]
-    counts = torch.tensor([len(found) for found in files.values()])
-    labels = torch.arange(len(classes)).repeat_interleave(counts)
-    return stack_images(pictures, names, "pass size= to resize them all"), labels
+def class_files(folder: Path | None, classes: Sequence[str], strange: list[Path]
+                ) -> tuple[list[Path], Tensor]:
+    "The image files of an ImageFolder tree and their labels; other files are added to `strange`."
+    if folder is None:
+        return [], torch.zeros(0, dtype=torch.int64)
+    strange += [path for path in entries(folder) if not path.is_dir()]
+    found = [image_files(folder / name, strange) for name in classes]
+    labels = torch.arange(len(found)).repeat_interleave(torch.tensor([len(x) for x in found]))
+    return list(chain(*found)), labels
+
+
+def tree_classes(folder: Path) -> list[str]:
+    "The class folders below `folder`, at least two."
+    classes = class_folders(folder)
+    if not classes:
+        raise ValueError(f"{folder} has no class folders: put the images of each class in a folder "
+                         "of its own.")
+    return two_or_more(classes, folder)
+
+
+def two_or_more(classes: list[str], place: object) -> list[str]:
+    "`classes`; ValueError when there is one alone."
+    if len(classes) == 1:
+        raise ValueError(f"{place} has one class alone ({classes[0]!r}), and there is nothing to "
+                         "tell it from: add another one.")
+    return classes
 
 # %% ../nbs/61_reading_files.ipynb #a062001a
 def load_folder(folder: Path, *, size: int | None = None) -> Data:
     "An ImageFolder tree: `train/` with `test/` or `val/`, else one, a fifth of it held out."
-    if not is_split(folder / "train"):
-        return load_tree(folder, size=size)
-    classes = tree_classes(folder / "train")
-    test = next((folder / part for part in SPLITS[1:] if (folder / part).is_dir()), None)
+    home = unwrapped(folder)
+    splits = split_folders(home)
+    if (train := choose("train", splits)) is None:
+        train, classes, test = home, tree_classes(home), None
+    elif (test := choose("test", splits)) is None:
+        raise FileNotFoundError(f"{home} has {train.name}/ but neither test/ nor val/: add one, or "
+                                f"pass {train} to hold out a fifth.")
+    else:
+        classes = agreed_classes(train, test)
+    strange: list[Path] = []
+    (files, labels), tested = (class_files(part, classes, strange) for part in (train, test))
+    if strange:
+        warnings.warn(f"{folder} has {len(strange)} files that are no images in a folder of their "
+                      f"class, which were skipped: {strange[0].relative_to(home)}, for example.",
+                      stacklevel=2)
+    cut, files, labels = len(files), files + tested[0], torch.cat([labels, tested[1]])
     if test is None:
-        raise FileNotFoundError(f"{folder} has train/ but neither test/ nor val/: add one, or pass "
-                                f"{folder / 'train'} to hold out a fifth.")
+        order, cut = fifth_last(labels, classes, home)
+        files, labels = [files[i] for i in order.tolist()], labels[order]
+    pixels = decode([(file, file) for file in files], len(files), size,
+                    lambda: files_key(files, size))
+    return both_parts(folder, classes, pixels, labels, cut)
+
+
+def agreed_classes(train: Path, test: Path) -> list[str]:
+    "The classes of `train`, at least two, when `test` has no others."
+    classes = class_folders(train)
     if unknown := sorted(set(class_folders(test)) - set(classes)):
-        raise ValueError(f"{test} has classes that {folder / 'train'} lacks "
-                         f"({', '.join(unknown)}): the two must agree.")
-    train, tested = (read_folder(part, classes, size) for part in (folder / "train", test))
-    shapes = [tuple(images.shape[1:]) for images, _ in (train, tested)]
-    if shapes[0] != shapes[1]:
-        raise ValueError(f"test images are {shapes[1]} but train images {shapes[0]}: pass size= or "
-                         "convert one of them.")
-    return make_data(folder.name, classes, train, tested)
-
-
-def tree_classes(folder: Path) -> list[str]:
-    "The class folders below `folder`, at least one."
-    if classes := class_folders(folder):
-        return classes
-    raise ValueError(f"{folder} has no class folders: put the images of each class in a folder of "
-                     "its own.")
+        raise ValueError(f"{test} has classes that {train} lacks ({', '.join(unknown[:5])}): the "
+                         "two must agree.")
+    return tree_classes(train)
 
 # %% ../nbs/61_reading_files.ipynb #a062001b
-def load_tree(folder: Path, *, size: int | None) -> Data:
-    "One tree of class folders, of which a fixed fifth of each class is the test split."
-    classes = tree_classes(folder)
-    whole_set = ImageSet(*read_folder(folder, classes, size), classes)
-    if alone := [name for name, n in zip(classes, whole_set.counts.tolist()) if n < 2]:
-        raise ValueError(f"class {alone[0]!r} has 1 image in {folder}, but holding out a fifth "
-                         "needs 2: add one, or make train/ and test/.")
-    parts = ((part.images, part.labels) for part in whole_set.split(0.2))
-    return make_data(folder.name, classes, *parts)
+def fifth_last(labels: Tensor, classes: Sequence[str], place: object) -> tuple[Tensor, int]:
+    "An order that puts a fixed fifth of each class last, and where that fifth begins."
+    counts = torch.bincount(labels, minlength=len(classes)).tolist()
+    if alone := [name for name, n in zip(classes, counts) if n < 2]:
+        raise ValueError(f"class {alone[0]!r} has {counts[classes.index(alone[0])]} image in "
+                         f"{place}, but holding out a fifth needs 2: add one, or make train/ and "
+                         "test/.")
+    last = held_out(labels, len(classes), 0.2)
+    return torch.cat([(~last).nonzero(), last.nonzero()]).flatten(), int((~last).sum())
+
+
+def both_parts(place: Path | str, classes: list[str], pixels: np.ndarray, labels: Tensor,
+               cut: int) -> Data:
+    "The dataset whose first `cut` images are for training."
+    train, test = ((torch.from_numpy(pixels[part]), labels[part])
+                   for part in (slice(cut), slice(cut, None)))
+    statistics = channel_statistics(train[0], lambda: let_go(pixels))
+    return make_data(Path(os.path.abspath(place)).name, classes, train, test, statistics)
+
+# %% ../nbs/61_reading_files.ipynb #a0620070
+@dataclass(frozen=True)
+class Shard:
+    """A table, or a part of one: its name, its Arrow schema, and its rows in batches.
+
+    `read(columns)` gives Arrow batches. `paths`: whether files that rows name may be opened; only
+    those that we fetched ourselves may."""
+
+    name: str
+    schema: Any
+    read: Callable[[list[str]], Iterable[Any]]
+    paths: bool = False
+
+    def values(self, column: str) -> Iterator[Any]:
+        "The column as Python objects, row by row."
+        try:
+            for batch in self.read([column]):
+                yield from batch.column(0).to_pylist()
+        except Exception as error:  # a damaged file may raise anything
+            raise ValueError(f"{self.name} cannot be read ({first_line(error)}): download it "
+                             "again.") from error
 
 # %% ../nbs/61_reading_files.ipynb #a062001c
-def open_table(file: Path) -> Any:
-    "A Parquet file as a pyarrow table."
+def open_shard(file: Path) -> Shard:
+    "A Parquet file."
     try:
         import pyarrow.parquet as parquet
     except ImportError as error:
-        raise ImportError("Parquet files need pyarrow: pip install 'dsco[parquet]'.") from error
+        raise ImportError("Parquet files need pyarrow: pip install 'dsco[hub]'.") from error
     try:
-        return parquet.read_table(file)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read as Parquet ({error}): download it "
+        table = parquet.ParquetFile(file)
+        schema = table.schema_arrow
+    except Exception as error:  # a damaged file may raise anything
+        raise ValueError(f"{file} cannot be read as Parquet ({first_line(error)}): download it "
                          "again.") from error
+    return Shard(str(file), schema, lambda names: table.iter_batches(64, columns=names))
 
 # %% ../nbs/61_reading_files.ipynb #a062001d
-def table_columns(table: Any, file: Path) -> tuple[str, str, list[str] | None]:
+LABELS = ("label", "fine_label", "labels", "target", "class")
+
+
+def table_columns(shard: Shard) -> tuple[str, str, list[str] | None]:
     "Names of the image and of the label column, and the class names if the table has them."
-    names, schema = table.column_names, table.schema
-    image = next((n for n in names if str(schema.field(n).type).startswith("struct<bytes")), None)
-    label = next((n for n in ("label", "fine_label", "labels") if n in names), None)
-    if image is None or label is None:
-        raise ValueError(f"{file} has columns {names}, but an image column (struct with bytes) and "
-                         "one called label are needed: rename them.")
-    about = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-    return image, label, about.get("info", {}).get("features", {}).get(label, {}).get("names")
+    from pyarrow import types
+
+    def is_image(kind: Any) -> bool:
+        inner = [kind.field(i).name for i in range(kind.num_fields)] if types.is_struct(kind) else []
+        return "bytes" in inner or types.is_binary(kind) or types.is_large_binary(kind)
+
+    def is_label(kind: Any) -> bool:
+        kind = kind.value_type if types.is_dictionary(kind) else kind
+        return types.is_integer(kind) or types.is_string(kind) or types.is_large_string(kind)
+
+    kinds = {name: shard.schema.field(i).type for i, name in enumerate(shard.schema.names)}
+    names = class_names(shard)
+    image = next((name for name, kind in kinds.items() if is_image(kind)), None)
+    fit = [name for name, kind in kinds.items() if is_label(kind)]
+    usual = [name for name in LABELS if name in kinds] or [name for name in fit if name in names]
+    label = usual[0] if usual else fit[0] if len(fit) == 1 else None
+    if image is None or label not in fit:
+        about = ", ".join(f"{name}: {kind}" for name, kind in kinds.items())
+        raise ValueError(f"{shard.name} has the columns {about[:200]}, but one of encoded images "
+                         "and one called label of whole numbers or text are needed: convert or "
+                         "rename them.")
+    return image, label, names.get(label)
+
+
+def class_names(shard: Shard) -> dict[str, list[str]]:
+    "The class lists in the metadata, by column."
+    try:
+        about = json.loads((shard.schema.metadata or {}).get(b"huggingface", b"{}"))
+        features = about.get("info", {}).get("features", {})
+        lists = {column: feature["names"] for column, feature in features.items()
+                 if isinstance(feature, dict) and feature.get("names")}
+        if all(isinstance(names, list) and all(isinstance(name, str) for name in names)
+               for names in lists.values()):
+            return lists
+        raise ValueError("class names that are no text")
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{shard.name} has damaged Hugging Face metadata ({first_line(error)}): "
+                         "write it again, or without.") from error
 
 # %% ../nbs/61_reading_files.ipynb #a062001e
-def decode_row(name: str, value: dict[str, bytes]) -> Image.Image:
-    "The encoded image in one row of a table, as PIL `L` or `RGB`."
-    try:
-        return plain_picture(name, Image.open(io.BytesIO(value["bytes"])))
-    except (OSError, TypeError) as error:
-        raise ValueError(f"{name} is no readable image ({error}): download it again.") from error
+def table_labels(shard: Shard) -> list[int | str]:
+    "The labels of a table: whole numbers from 0, or text."
+    column = table_columns(shard)[1]
+    labels = list(shard.values(column))
+    for row, label in enumerate(labels):
+        if label is None or (isinstance(label, int) and label < 0):
+            raise ValueError(f"{shard.name}[{row}] has {label} in the column {column}, which is no "
+                             "class: leave out the rows that have no label.")
+    return labels
+
+
+def table_sources(shards: Iterable[Shard]) -> Iterator[Source]:
+    "Name and bytes of every image."
+    for shard in shards:
+        column = table_columns(shard)[0]
+        for row, value in enumerate(shard.values(column)):
+            name, fields = f"{shard.name}[{row}]", value if isinstance(value, dict) else {}
+            encoded, path = fields.get("bytes") if fields else value, fields.get("path")
+            if encoded is not None:
+                yield name, io.BytesIO(encoded)
+            elif path and shard.paths:
+                yield name, Path(path)
+            else:
+                raise ValueError(f"{name} has no bytes in the column {column}, only the path "
+                                 f"{path!r}: write the images into the table, or load a folder of "
+                                 "them.")
 
 # %% ../nbs/61_reading_files.ipynb #af88f6c3
-def read_parquet(files: Sequence[Path], size: int | None) -> tuple[Tensor, Tensor, list[str]]:
-    "Images, labels and class names of Parquet shards, with one image and one label column."
-    pictures, labels, names, classes = [], [], [], None
-    for file in files:
-        table = open_table(file)
-        image_column, label_column, found = table_columns(table, file)
-        classes = classes or found
-        rows = [f"{file}[{row}]" for row in range(table.num_rows)]
-        pictures += [resize_image(decode_row(row, value), size)
-                     for row, value in zip(rows, table[image_column].to_pylist())]
-        names += rows
-        labels += table[label_column].to_pylist()
-    images = stack_images(pictures, names, "pass size= to resize them all")
-    return images, torch.tensor(labels), classes or [str(c) for c in range(max(labels) + 1)]
+def label_parts(train: Sequence[Shard], test: Sequence[Shard]) -> tuple[list[str], Tensor, int]:
+    "Class names, the labels of both parts, and how many belong to the first."
+    known = [[table_columns(shard)[2] for shard in part] for part in (train, test)]
+    names, others = (next(filter(None, part), None) for part in known)
+    if names and others and list(names) != list(others):
+        raise ValueError(f"{test[0].name} has {first_names(others)}, but {train[0].name} has "
+                         f"{first_names(names)}: the shards belong to different sets.")
+    first, second = ([label for shard in part for label in table_labels(shard)]
+                     for part in (train, test))
+    if not first or (test and not second):
+        raise ValueError(f"{(test if first else train)[0].name} has no rows: download it again.")
+    classes = list(names) if names else sorted(set(map(str, first)), key=natural)
+    place = {i if names else name: i for i, name in enumerate(classes)}
+    labels = [place.get(label if names else str(label), -1) for label in first + second]
+    if -1 in labels:
+        row = labels.index(-1)
+        part = train if row < len(first) else test
+        raise ValueError(f"{part[0].name} or a shard beside it has the label "
+                         f"{(first + second)[row]!r}, but there are {first_names(classes)}: "
+                         "correct it, or leave these rows out.")
+    return two_or_more(classes, train[0].name), torch.tensor(labels), len(first)
+
+# %% ../nbs/61_reading_files.ipynb #a0620071
+def load_tables(name: Path | str, train: Sequence[Shard], test: Sequence[Shard],
+                files: Sequence[Path], size: int | None) -> Data:
+    "A dataset from the tables of both splits, which lie in `files`."
+    classes, labels, cut = label_parts(train, test)
+    pixels = decode(table_sources([*train, *test]), len(labels), size,
+                    lambda: files_key(files, size))
+    return both_parts(name, classes, pixels, labels, cut)
 
 # %% ../nbs/61_reading_files.ipynb #a062001f
+def shard_split(file: Path) -> tuple[Path, str]:
+    "Where the dataset of a Parquet file lies, and the word that may be its split."
+    word = re.split("[^a-z]", file.name.lower())[0]
+    if not split_of(word) and all(path.suffix == ".parquet" for path in entries(file.parent)):
+        return file.parent.parent, file.parent.name.lower()
+    return file.parent, word
+
+
+def find_shards(folder: Path) -> dict[str, list[tuple[Path, Path]]]:
+    "The Parquet files of each split, with their places, by the word that names the split."
+    found: dict[str, list[tuple[Path, Path]]] = {}
+    for file in sorted(folder.rglob("*.parquet")):
+        place, word = shard_split(file)
+        if split_of(word):
+            found.setdefault(word, []).append((place, file))
+    return found
+
+
 def holds_shards(folder: Path) -> bool:
     "Whether `folder` is a dataset in shards, not one of images with some Parquet file in it."
-    return any(folder.rglob("train*.parquet")) or (
+    return choose("train", find_shards(folder)) is not None or (
         any(folder.rglob("*.parquet")) and not class_folders(folder))
 
 # %% ../nbs/61_reading_files.ipynb #a0620020
 def load_parquet(folder: Path, *, size: int | None = None) -> Data:
-    "Shards `train-*.parquet` and `test-*` or `val*-*`, all in one folder at or below `folder`."
-    shards = sorted(folder.rglob("*.parquet"))
-    files = [file for file in shards if file.name.startswith(("train", "test", "val"))]
-    if len(places := sorted({str(file.parent) for file in files})) > 1:
-        raise ValueError(f"{folder} has Parquet shards in {' and '.join(places)}: pass one of "
+    "Shards of train and of test (or val), all in one folder at or below `folder`."
+    found = find_shards(folder)
+    parts = {split: choose(split, found) or [] for split in SPLITS}
+    if missing := [split for split, files in parts.items() if not files]:
+        raise FileNotFoundError(f"{folder} has no {missing[0]}-*.parquet: shards must be called "
+                                "train-*.parquet and test-*.parquet.")
+    shards = [shard for part in parts.values() for shard in part]
+    if len(places := sorted({str(place) for place, _ in shards})) > 1:
+        raise ValueError(f"{folder} has Parquet shards in {' and '.join(places[:5])}: pass one of "
                          "these folders.")
-    parts = []
-    for split, beginnings in (("train", "train"), ("test", ("test", "val"))):
-        if not (found := [file for file in files if file.name.startswith(beginnings)]):
-            raise FileNotFoundError(f"{folder} has no {split}-*.parquet: shards must be called "
-                                    "train-*.parquet and test-*.parquet.")
-        parts.append(found)
-    (*train, classes), (*test, test_classes) = (read_parquet(found, size) for found in parts)
-    if test_classes != classes:
-        raise ValueError(f"test classes {test_classes} differ from train classes {classes}: the "
-                         "shards belong to different sets.")
-    return make_data(folder.name, classes, (train[0], train[1]), (test[0], test[1]))
+    train, test = ([open_shard(file) for _, file in part] for part in parts.values())
+    return load_tables(folder, train, test, [file for _, file in shards], size)
+
+# %% ../nbs/61_reading_files.ipynb #a0620072
+HUB_NAME = re.compile(r"(?:hub:)?([\w.-]+(?:/[\w.-]+)?)(?::([\w.-]+))?")
+
+
+@contextmanager
+def quiet(datasets: Any) -> Iterator[None]:
+    "Neither bars nor warnings of `datasets` and of the Hub's client."
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    levels, bars = [logger.level for logger in loggers], datasets.are_progress_bars_disabled()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+        if not bars:
+            datasets.enable_progress_bars()
+
+
+def fetch(name: str, config: str | None) -> dict[str, Any]:
+    "The splits of a set on the Hub, by name; FileNotFoundError when it cannot be had."
+    try:
+        import datasets
+    except ImportError as error:
+        raise ImportError(f"{name!r} is no folder here, and reading it from the Hugging Face Hub "
+                          "takes datasets: pip install 'dsco[hub]'.") from error
+    try:
+        with quiet(datasets):
+            return dict(datasets.load_dataset(name, config, cache_dir=str(cache_folder("hub"))))
+    except Exception as error:  # of the network, of the Hub, of the set's own files
+        raise FileNotFoundError(f"name is {name!r}, which is no folder here, and the Hugging Face "
+                                f"Hub did not give it ({first_line(error)}): correct it, or look "
+                                "at your connection.") from error
+
+# %% ../nbs/61_reading_files.ipynb #a0620073
+def hub_shard(name: str, split: str, dataset: Any) -> Shard:
+    "A split of a set of `datasets` as a table."
+    def read(columns: list[str]) -> Iterable[Any]:
+        return dataset.select_columns(columns).with_format("arrow").iter(64)
+
+    return Shard(f"{name} ({split})", dataset.features.arrow_schema, read, paths=True)
+
+
+def labelled(shard: Shard) -> bool:
+    "Whether any row has a label."
+    return any(label not in (None, -1) for label in shard.values(table_columns(shard)[1]))
+
+
+def load_hub(name: str, *, size: int | None = None) -> Data:
+    "A set on the Hugging Face Hub: `user/name`, with `hub:` before it or `:configuration` after."
+    match = HUB_NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"name is {name!r}, but a set on the Hub is called user/name: correct it.")
+    found = fetch(match[1], match[2])
+    shards = {split: hub_shard(match[1], split, part) for split, part in found.items()}
+    shards = {split: shard for split, shard in shards.items()
+              if split_of(split) == "train" or (split_of(split) and labelled(shard))}
+    train, test = (choose(split, shards) for split in ("train", "test"))
+    if train is None:
+        raise ValueError(f"{match[1]} has the splits {', '.join(found)}, but none called train: "
+                         "save it as Parquet files train-0.parquet and test-0.parquet.")
+    files = [Path(file["filename"]) for part in found.values() for file in part.cache_files]
+    if test is None:
+        train, test = fifth_of_hub(match[1], train, choose("train", found))
+    return load_tables(match[1], [train], [test], files, size)
+
+
+def fifth_of_hub(name: str, train: Shard, dataset: Any) -> list[Shard]:
+    "A fixed fifth of each class held out, where there is one split alone."
+    classes, labels, _ = label_parts([train], [])
+    order, cut = fifth_last(labels, classes, name)
+    return [hub_shard(name, "train", dataset.select(part.tolist()))
+            for part in (order[:cut], order[cut:])]
 
 # %% ../nbs/61_reading_files.ipynb #a0620024
 KNOWN = ("digits", "mnist", "fashion_mnist", "usps", "svhn", "cifar10", "cifar100")
@@ -295,19 +719,47 @@ def load_known(name: str, root: Path | None) -> Data:
         return Data(name, data.train, data.test)
     return load_torchvision(name, root)
 
-# %% ../nbs/61_reading_files.ipynb #a0620025
-def read_data(name: str | Path, *, root: str | Path | None = None, size: int | None = None) -> Data:
-    "A dataset by its name or from a folder: see `dsco.data.load_data`, which calls this."
-    if size is not None:
-        whole("size", size, 4)
-        if str(name) in KNOWN:
-            raise ValueError(f"size={size} is for folders, but {str(name)!r} has a size of its "
-                             "own: leave size out.")
-    base = data_root(root)
-    if str(name) in KNOWN:
-        return load_known(str(name), base)
+# %% ../nbs/61_reading_files.ipynb #a0620075
+def find_folder(name: str | Path, base: Path | None) -> Path | None:
+    "The folder of this name, here or in the root; ValueError for a saved set."
     for folder in (Path(name), *([base / name] if base else [])):
         if folder.is_dir():
-            return (load_parquet if holds_shards(folder) else load_folder)(folder, size=size)
-    raise ValueError(f"name is {str(name)!r}, which is neither a folder nor one of "
-                     f"{', '.join(KNOWN)}: correct it, or pass the path of a folder.")
+            if all((unwrapped(folder) / file).is_file() for file in ("config.json",
+                                                                     "metadata.jsonl")):
+                raise ValueError(f"{folder} is a saved set: use ConcentratedSet.load, which keeps "
+                                 "its labels and origins.")
+            return folder
+    return None
+
+
+def on_hub(name: str | Path) -> bool:
+    "Whether this names a set on the Hub rather than a folder: `user/name` without such a user."
+    text = str(name)
+    return text.startswith("hub:") or bool(
+        isinstance(name, str) and "/" in text and HUB_NAME.fullmatch(text)
+        and not Path(text).parent.is_dir())
+
+# %% ../nbs/61_reading_files.ipynb #a0620025
+def read_data(name: str | Path, *, root: str | Path | None = None, size: int | None = None,
+              mirror: bool | None = None) -> Data:
+    "A dataset by its name, from a folder or the Hub: see `load_data`, which calls this."
+    known = str(name) in KNOWN
+    if size is not None and (whole("size", size, 4) > 4096 or known):
+        raise ValueError(f"size={size} is for folders, but {str(name)!r} has a size of its own: "
+                         "leave size out." if known else
+                         f"size is {size}, but it must be at most 4096: lower it.")
+    base = data_root(root)
+    if known:
+        data = load_known(str(name), base)
+    elif folder := find_folder(name, base):
+        data = (load_parquet if holds_shards(folder) else load_folder)(folder, size=size)
+    elif on_hub(name):
+        data = load_hub(str(name), size=size)
+    else:
+        raise ValueError(f"name is {str(name)!r}, which is neither a folder nor one of "
+                         f"{', '.join(KNOWN)}: correct it, or pass the path of a folder, or "
+                         "user/name of a set on the Hugging Face Hub.")
+    if mirror is None:
+        return data
+    train, test = (replace(part, mirror=mirror) for part in (data.train, data.test))
+    return Data(data.name, train, test)
