@@ -243,9 +243,10 @@ def plain_picture(name: object, image: Image.Image) -> Image.Image:
         raise ValueError(f"{name} has floats as pixels (mode {image.mode}), of which nobody knows "
                          "the white: save it with 8 or 16 bits.")
     try:
-        deep, file = image.mode.startswith("I"), image.format is not None
-        upright = ImageOps.exif_transpose(image)
-        return eight_bits(upright, file=file) if deep else on_white(upright)
+        file = image.format is not None
+        if image.getexif().get(0x0112, 1) != 1:  # the tag Orientation
+            image = ImageOps.exif_transpose(image)
+        return eight_bits(image, file=file) if image.mode.startswith("I") else on_white(image)
     except Exception as error:  # PIL raises errors of every kind for damaged files
         raise unreadable(name, error) from error
 

@@ -124,10 +124,12 @@ def load_torchvision(name: str, root: Path | None) -> Data:
 # %% ../nbs/61_reading_files.ipynb #a0620050
 @cache
 def image_formats() -> dict[str, str]:
-    "The formats that are read, by suffix: those that PIL opens without another program."
+    "The formats that are read, by suffix, the usual ones first: PIL opens them by itself."
+    usual = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM")
     foreign = {"EPS", "MPEG", "HDF5", "GRIB", "BUFR", "WMF"}
-    return {suffix: name for suffix, name in Image.registered_extensions().items()
-            if name in Image.OPEN and name not in foreign}
+    found = {suffix: name for suffix, name in Image.registered_extensions().items()
+             if name in Image.OPEN and name not in foreign}
+    return dict(sorted(found.items(), key=lambda item: item[1] not in usual))
 
 # %% ../nbs/61_reading_files.ipynb #cab4ffa4
 def open_image(path: Path) -> Image.Image:
@@ -138,7 +140,7 @@ def open_image(path: Path) -> Image.Image:
 def read_image(name: object, file: Path | io.BytesIO, size: int | None = None) -> Image.Image:
     "The image in `file`, as PIL `L` or `RGB`; ValueError with its `name` when it is none."
     try:
-        image = Image.open(file, formats=sorted(set(image_formats().values())))
+        image = Image.open(file, formats=list(dict.fromkeys(image_formats().values())))
         image.load()
     except Exception as error:  # a damaged file may raise anything, a bomb an error of its own
         raise unreadable(name, error) from error
@@ -500,7 +502,7 @@ def table_columns(shard: Shard) -> tuple[str, str, list[str] | None]:
     image = next((name for name, kind in kinds.items() if is_image(kind)), None)
     fit = [name for name, kind in kinds.items() if is_label(kind)]
     usual = [name for name in LABELS if name in kinds] or [name for name in fit if name in names]
-    label = usual[0] if usual else fit[0] if len(fit) == 1 else None
+    label = usual[0] if usual else fit[0] if len(fit) == 1 else ""
     if image is None or label not in fit:
         about = ", ".join(f"{name}: {kind}" for name, kind in kinds.items())
         raise ValueError(f"{shard.name} has the columns {about[:200]}, but one of encoded images "
@@ -541,10 +543,10 @@ def table_sources(shards: Iterable[Shard]) -> Iterator[Source]:
     for shard in shards:
         column = table_columns(shard)[0]
         for row, value in enumerate(shard.values(column)):
-            name, fields = f"{shard.name}[{row}]", value if isinstance(value, dict) else {}
-            encoded, path = fields.get("bytes") if fields else value, fields.get("path")
-            if encoded is not None:
-                yield name, io.BytesIO(encoded)
+            fields = value if isinstance(value, dict) else {"bytes": value}
+            name, path = f"{shard.name}[{row}]", fields.get("path")
+            if fields.get("bytes") is not None:
+                yield name, io.BytesIO(fields["bytes"])
             elif path and shard.paths:
                 yield name, Path(path)
             else:
@@ -653,7 +655,8 @@ def fetch(name: str, config: str | None) -> dict[str, Any]:
                           "takes datasets: pip install 'dsco[hub]'.") from error
     try:
         with quiet(datasets):
-            return dict(datasets.load_dataset(name, config, cache_dir=str(cache_folder("hub"))))
+            found: Any = datasets.load_dataset(name, config, cache_dir=str(cache_folder("hub")))
+            return dict(found)
     except Exception as error:  # of the network, of the Hub, of the set's own files
         raise FileNotFoundError(f"name is {name!r}, which is no folder here, and the Hugging Face "
                                 f"Hub did not give it ({first_line(error)}): correct it, or look "
