@@ -347,7 +347,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 def image_files(folder: Path, strange: list[Path]) -> list[Path]:
     "The images of one class folder, at any depth; files that are none are added to `strange`."
-    files = list(files_below(folder))
+    files = list(files_below(folder)) if folder.is_dir() else []
     images = [file for file in files if file.suffix.lower() in image_formats()]
     strange += [file for file in files if file.suffix.lower() not in image_formats()]
     inner = sorted({file.relative_to(folder).parts[0] for file in images if file.parent != folder})
