@@ -393,6 +393,6 @@ def load_data(name: str | Path, *, root: str | Path | None = None, size: int | N
     whether training may mirror the images, see `ImageSet`. Images that take more than a quarter of
     the memory (`DSCO_MEMORY`: gigabytes) stay in a file of the user cache. Raises ValueError for an
     unknown name or an unreadable file, FileNotFoundError for a missing one."""
-    from dsco.readers import read_data
+    from dsco.loading import read_data
 
     return read_data(name, root=root, size=size, mirror=mirror)
