@@ -138,7 +138,7 @@ def held_out(labels: Tensor, classes: int, share: float, seed: int = 0) -> Tenso
 # %% ../nbs/01_images.ipynb #0217d5d6
 @dataclass(frozen=True)
 class ImageSet:
-    """Labelled images in memory.
+    """Labelled images, in memory or mapped into it from a file.
 
     `images`: uint8 (N, C, H, W) with C = 1 or 3. `labels`: int64 (N,), indices into `classes`.
     `statistics`: (mean, std), float32 (C,) each, of pixels in [-1, 1]; measured on `images` when

@@ -39,7 +39,7 @@ def read_idx(path: Path) -> Tensor:
     try:
         with gzip.open(path, "rb") as f:
             raw = f.read()
-    except (OSError, EOFError, ValueError) as error:
+    except Exception as error:  # gzip raises errors of several kinds
         raise ValueError(f"{path} cannot be unpacked ({first_line(error)}): download it "
                          "again.") from error
     if len(raw) < 4 or raw[:3] != b"\x00\x00\x08":
@@ -102,9 +102,10 @@ def load_torchvision(name: str, root: Path | None) -> Data:
         split = {"split": part} if name == "svhn" else {"train": part == "train"}
         try:
             parts.append(kinds[name](base, download=root is None, **split))
-        except (RuntimeError, FileNotFoundError) as error:
-            raise FileNotFoundError(f"{name} was not found below {base}: put its files there, or "
-                                    f"unset DSCO_DATA to download ({error}).") from error
+        except Exception as error:  # torchvision looks at the names of files, not into them
+            raise FileNotFoundError(f"{name} was not found below {base}, or is damaged "
+                                    f"({first_line(error)}): put its files there, or unset "
+                                    "DSCO_DATA to download.") from error
     classes = getattr(parts[0], "classes", None) or map(str, range(10))
     return make_data(name, list(classes), *map(from_torchvision, parts))
 

@@ -237,7 +237,7 @@ def fetch(name: str, config: str | None) -> dict[str, Any]:
                           "takes datasets: pip install 'dsco[hub]'.") from error
     try:
         with quiet(datasets):
-            found: Any = datasets.load_dataset(name, config, cache_dir=str(cache_folder("hub")))
+            found: Any = datasets.load_dataset(name, config, cache_dir=str(cache_folder("data")))
             return dict(found)
     except Exception as error:  # of the network, of the Hub, of the set's own files
         raise FileNotFoundError(f"name is {name!r}, which is no folder here, and the Hugging Face "
@@ -254,7 +254,11 @@ def hub_shard(name: str, split: str, dataset: Any) -> Shard:
 
 
 def labelled(shard: Shard) -> bool:
-    "Whether any row has a label."
+    "Whether there are labels, and not only −1 for each row."
+    try:
+        table_columns(shard)
+    except ValueError:
+        return False
     return any(label not in (None, -1) for label in shard.values(table_columns(shard)[1]))
 
 

@@ -1,5 +1,6 @@
 "A user's own images become an image set, byte by byte, from whatever holds them."
 
+import gzip
 import io
 import json
 import os
@@ -18,7 +19,7 @@ from PIL import Image
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 from torchvision.transforms import ToTensor
 
-from dsco import ConcentratedSet, ImageSet, load_data, readers
+from dsco import ConcentratedSet, ImageSet, load_data, loading, readers
 from dsco.data import channel_statistics
 
 
@@ -713,6 +714,16 @@ def test_damaged_images_give_sentences(tmp_path, data):
         old.unlink()
     (tmp_path / "a" / f"x.{suffix}").write_bytes(data.draw(damaged(FILES[kind])))
     only_sentences(tmp_path)
+
+
+@FUZZ
+@given(damaged(gzip.compress(bytes([0, 0, 8, 1, 0, 0, 0, 9]) + bytes(9))))
+def test_damaged_archives_give_sentences(tmp_path, data):
+    (tmp_path / "x.gz").write_bytes(data)
+    try:
+        assert len(loading.read_idx(tmp_path / "x.gz")) == 9
+    except ValueError as error:
+        assert str(tmp_path / "x.gz") in str(error) and str(error).endswith(".")
 
 
 @FUZZ
