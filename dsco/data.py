@@ -5,17 +5,17 @@
 # %% ../nbs/01_images.ipynb #d607e520
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
-from .core import number, of_kind, readable, shuffled, stable_seed, whole
+from .core import first_line, number, of_kind, readable, shuffled, stable_seed, whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,29 +102,55 @@ def check_labels(labels: Tensor, n: int, classes: list[str]) -> None:
                          f"use indices 0 to {len(classes) - 1}.")
 
 # %% ../nbs/01_images.ipynb #a0610009
-def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    "Mean and standard deviation of each channel, float32 (C,), of uint8 `images` in [-1, 1] units."
-    counts = [torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)]
-    histogram = torch.stack(counts).double()
+def channel_statistics(images: Tensor, after: Callable[[], object] = lambda: None
+                       ) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel, float32 (C,), of uint8 `images` in [-1, 1] units.
+
+    `after()` is called when a block of images is counted."""
+    block, histogram = max(1, 2**24 // images[0].numel()), 0
+    for part in images.split(block):
+        counts = [torch.bincount(channel.flatten(), minlength=256) for channel in part.unbind(1)]
+        histogram = histogram + torch.stack(counts)
+        after()
+    histogram = cast(Tensor, histogram).double()
     share = histogram / histogram.sum(1, keepdim=True)
     value = torch.arange(256, dtype=torch.float64) / 127.5 - 1
     mean = share @ value
     std = ((share * (value - mean[:, None]) ** 2).sum(1)).sqrt()
     return mean.float(), std.clamp(min=1e-3).float()
 
+# %% ../nbs/01_images.ipynb #a0610050
+def first_names(classes: Sequence[str], most: int = 3) -> str:
+    "How many classes, and what the first ones are called."
+    names = [name if len(name) <= 20 else f"{name[:19]}…" for name in classes[:most]]
+    more = ["…"] if len(classes) > most else []
+    return f"{len(classes)} classes: {', '.join(names + more)}"
+
+
+def held_out(labels: Tensor, classes: int, share: float, seed: int = 0) -> Tensor:
+    "Bool (N,): a random `share` of each class, at least one image of it."
+    mask = torch.zeros(len(labels), dtype=torch.bool)
+    for c in range(classes):
+        order = shuffled((labels == c).nonzero().flatten(), stable_seed(seed, "split", c))
+        mask[order[: max(1, round(share * len(order)))]] = True
+    return mask
+
 # %% ../nbs/01_images.ipynb #0217d5d6
 @dataclass(frozen=True)
 class ImageSet:
-    """Labelled images in memory.
+    """Labelled images, in memory or mapped into it from a file.
 
     `images`: uint8 (N, C, H, W) with C = 1 or 3. `labels`: int64 (N,), indices into `classes`.
     `statistics`: (mean, std), float32 (C,) each, of pixels in [-1, 1]; measured on `images` when
-    None. Raises TypeError or ValueError, naming the argument, when these do not hold."""
+    None. `mirror`: whether a mirror image still shows its class, so that training may use it; None
+    means yes, unless the classes are called 0 to 9. Raises TypeError or ValueError, naming the
+    argument, when these do not hold."""
 
     images: Tensor
     labels: Tensor
     classes: list[str]
     statistics: tuple[Tensor, Tensor] = cast(Any, None)  # never None once the set is made
+    mirror: bool = cast(Any, None)  # nor this
 
     def __post_init__(self):
         check_images(self.images)
@@ -132,13 +158,16 @@ class ImageSet:
         object.__setattr__(self, "classes", [readable(name) for name in self.classes])
         if self.statistics is None:
             object.__setattr__(self, "statistics", channel_statistics(self.images))
+        if self.mirror is None:
+            object.__setattr__(self, "mirror", self.classes != [str(c) for c in range(10)])
+        of_kind("mirror", self.mirror, bool, "pass True, False or None")
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __repr__(self) -> str:
         c, h, w = self.shape
-        return f"ImageSet({len(self)} images, {c}×{h}×{w}, {len(self.classes)} classes)"
+        return f"ImageSet({len(self)} images, {c}×{h}×{w}, {first_names(self.classes)})"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -164,7 +193,7 @@ class ImageSet:
             raise IndexError(f"index runs from {int(index.min())} to {int(index.max())}, but the "
                              f"set has {len(self)} images: pass positions below {len(self)}.")
         index = index.long()
-        return ImageSet(self.images[index], self.labels[index], self.classes, self.statistics)
+        return replace(self, images=self.images[index], labels=self.labels[index])
 
     def of_class(self, label: int) -> Tensor:
         "Positions of the images of one class, int64, ascending."
@@ -173,27 +202,59 @@ class ImageSet:
     def split(self, share: float, *, seed: int = 0) -> tuple[ImageSet, ImageSet]:
         "Two disjoint sets, the second a random `share` (0..1) of each class: train and validation."
         number("share", share, 0, 1, ends=False)
-        mask = torch.zeros(len(self), dtype=torch.bool)
-        for c, n in enumerate(self.counts.tolist()):
-            order = shuffled(self.of_class(c), stable_seed(seed, "split", c))
-            mask[order[: max(1, round(share * n))]] = True
+        mask = held_out(self.labels, len(self.classes), share, seed)
         return self.subset(~mask), self.subset(mask)
 
     @classmethod
-    def from_dataset(cls, dataset: Any, classes: Iterable[str] | None = None) -> ImageSet:
+    def from_dataset(cls, dataset: Any, classes: Iterable[str] | None = None, *,
+                     mirror: bool | None = None) -> ImageSet:
         """All of a torch dataset of (image, whole number): your own, or one of torchvision's.
 
         An image is a PIL one, a uint8 tensor, or floats in [0, 1] as `ToTensor` makes them.
-        `classes` None: the dataset's own list of that name, else the numbers themselves."""
-        return read_dataset(dataset, classes)
+        `classes` None: the dataset's own list of that name, else the numbers themselves.
+        `mirror`: see `ImageSet`."""
+        return read_dataset(dataset, classes, mirror)
 
 # %% ../nbs/01_images.ipynb #a061000b
+def eight_bits(image: Image.Image, *, file: bool) -> Image.Image:
+    "An image of 16 bits a pixel with 8; ValueError for whole numbers that are none of 16 bits."
+    values = np.asarray(image).astype(np.int64)
+    low, high = int(values.min()), int(values.max())
+    # In memory, mode I may just as well hold 8 bits in 32: what is small there could be either.
+    if low < 0 or high > 65535 or (image.mode == "I" and high < 256 and not file):
+        raise ValueError(f"its pixels run from {low} to {high}, which are not 16 bits")
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+# %% ../nbs/01_images.ipynb #a0610052
+def on_white(image: Image.Image) -> Image.Image:
+    "The image as `L` or `RGB`, what is transparent composed on white."
+    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    if "transparency" not in image.info and not image.mode.upper().endswith("A"):
+        return image.convert(mode)
+    layered = image.convert("LA" if mode == "L" else "RGBA")
+    plain = Image.new(mode, image.size, "white")
+    plain.paste(layered.convert(mode), mask=layered.getchannel("A"))
+    return plain
+
+# %% ../nbs/01_images.ipynb #a0610053
 def plain_picture(name: object, image: Image.Image) -> Image.Image:
-    "The image in PIL mode `L` or `RGB`; `name` is for the message."
-    if image.mode.startswith(("I", "F")):
-        raise ValueError(f"{name} has pixels of mode {image.mode}, more than 8 bits each: "
-                         "save it with 8 bits.")
-    return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    "The image upright, in PIL mode `L` or `RGB`; ValueError with its `name` when it is none."
+    if image.mode.startswith("F"):
+        raise ValueError(f"{name} has floats as pixels (mode {image.mode}), of which nobody knows "
+                         "the white: save it with 8 or 16 bits.")
+    try:
+        file = image.format is not None
+        if image.getexif().get(0x0112, 1) != 1:  # the tag Orientation
+            image = ImageOps.exif_transpose(image)
+        return eight_bits(image, file=file) if image.mode.startswith("I") else on_white(image)
+    except Exception as error:  # PIL raises errors of every kind for damaged files
+        raise unreadable(name, error) from error
+
+
+def unreadable(name: object, error: Exception) -> ValueError:
+    "What to raise for a picture that PIL gives up on."
+    return ValueError(f"{name} cannot be read as an image ({first_line(error)}): replace or "
+                      "remove it.")
 
 # %% ../nbs/01_images.ipynb #a061000c
 def tensor_picture(name: str, image: Tensor) -> Image.Image:
@@ -211,16 +272,40 @@ def tensor_picture(name: str, image: Tensor) -> Image.Image:
     return to_picture(image)
 
 # %% ../nbs/01_images.ipynb #a061000d
-def stack_images(pictures: Sequence[Image.Image], names: Sequence[object], mend: str) -> Tensor:
+class Stack:
+    """One uint8 array (n, C, H, W), filled with one picture after the other.
+
+    `mend`: what to do about pictures of several sizes. `new(shape)` makes the array."""
+
+    def __init__(self, n: int, mend: str,
+                 new: Callable[[tuple[int, ...]], np.ndarray] | None = None):
+        self.n, self.mend, self.filled = n, mend, 0
+        self.first: tuple[object, tuple[int, int]]
+        self.array: np.ndarray
+        self.new = new or (lambda shape: np.empty(shape, np.uint8))
+
+    def add(self, name: object, picture: Image.Image) -> None:
+        "Put in the next picture, PIL `L` or `RGB`."
+        pixels = np.asarray(picture)
+        pixels = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+        if self.filled == 0:
+            self.first, self.array = (name, picture.size), self.new((self.n, *pixels.shape))
+        if pixels.shape[1:] != self.array.shape[2:]:
+            raise ValueError(f"images have 2 sizes or more ({self.first[0]} is {self.first[1]}, "
+                             f"{name} is {picture.size}): {self.mend}.")
+        if len(pixels) > self.array.shape[1]:
+            grey, self.array = self.array, self.new((self.n, *pixels.shape))
+            self.array[: self.filled] = grey[: self.filled]
+        self.array[self.filled] = pixels
+        self.filled += 1
+
+# %% ../nbs/01_images.ipynb #a0610055
+def stack_images(pictures: Iterable[Image.Image], names: Sequence[object], mend: str) -> Tensor:
     "PIL images of one size as uint8 (N, C, H, W): grey when all are grey, else RGB."
-    sizes = {picture.size for picture in pictures}
-    if len(sizes) > 1:
-        odd = next(i for i, picture in enumerate(pictures) if picture.size != pictures[0].size)
-        raise ValueError(f"images have {len(sizes)} sizes ({names[0]} is {pictures[0].size}, "
-                         f"{names[odd]} is {pictures[odd].size}): {mend}.")
-    mode = "L" if all(picture.mode == "L" for picture in pictures) else "RGB"
-    pixels = np.stack([np.asarray(picture.convert(mode)) for picture in pictures])
-    return torch.from_numpy(pixels[:, None] if mode == "L" else pixels.transpose(0, 3, 1, 2).copy())
+    stack = Stack(len(names), mend)
+    for name, picture in zip(names, pictures):
+        stack.add(name, picture)
+    return torch.from_numpy(stack.array)
 
 # %% ../nbs/01_images.ipynb #a061000e
 def read_pair(dataset: Any, i: int) -> tuple[Image.Image, int]:
@@ -239,19 +324,22 @@ def read_pair(dataset: Any, i: int) -> tuple[Image.Image, int]:
     return picture, whole(f"dataset[{i}][1]", label, 0)
 
 # %% ../nbs/01_images.ipynb #a061000f
-def read_dataset(dataset: Any, classes: Iterable[str] | None) -> ImageSet:
+def read_dataset(dataset: Any, classes: Iterable[str] | None, mirror: bool | None) -> ImageSet:
     "`ImageSet.from_dataset`."
     if not hasattr(dataset, "__getitem__") or not hasattr(dataset, "__len__") or len(dataset) == 0:
         raise TypeError(f"dataset is a {type(dataset).__name__}, but it must have a length of at "
                         "least 1 and entries by number: pass a map-style torch Dataset.")
-    pictures, labels = zip(*(read_pair(dataset, i) for i in range(len(dataset))))
+    stack, labels = Stack(len(dataset), "resize them in the dataset's transform"), []
+    for i in range(len(dataset)):
+        picture, label = read_pair(dataset, i)
+        stack.add(f"dataset[{i}][0]", picture)
+        labels.append(label)
     if classes is None:
         classes = getattr(dataset, "classes", None)
     if classes is None:
         classes = [str(c) for c in range(max(labels) + 1)]
-    images = stack_images(pictures, [f"dataset[{i}][0]" for i in range(len(labels))],
-                          "resize them in the dataset's transform")
-    return ImageSet(images, torch.tensor(labels), list(classes))
+    return ImageSet(torch.from_numpy(stack.array), torch.tensor(labels), list(classes),
+                    mirror=cast(bool, mirror))
 
 # %% ../nbs/01_images.ipynb #29b15088
 @dataclass(frozen=True)
@@ -272,9 +360,10 @@ class Data:
 
 # %% ../nbs/01_images.ipynb #a0610012
 def make_data(name: str, classes: list[str], train: tuple[Tensor, Tensor],
-              test: tuple[Tensor, Tensor]) -> Data:
+              test: tuple[Tensor, Tensor],
+              statistics: tuple[Tensor, Tensor] | None = None) -> Data:
     "A dataset from (images, labels) of both splits; the test split inherits the statistics."
-    first = ImageSet(*train, classes)
+    first = ImageSet(*train, classes, cast(Any, statistics))
     return Data(name, first, ImageSet(*test, classes, first.statistics))
 
 # %% ../nbs/01_images.ipynb #37e5fcd8
@@ -293,13 +382,17 @@ def load_digits() -> Data:
     return make_data("digits", [str(c) for c in range(10)], *parts)
 
 # %% ../nbs/01_images.ipynb #32cd16c2
-def load_data(name: str | Path, *, root: str | Path | None = None, size: int | None = None) -> Data:
-    """Load a dataset by its name, or from a folder (ImageFolder tree or Parquet shards).
+def load_data(name: str | Path, *, root: str | Path | None = None, size: int | None = None,
+              mirror: bool | None = None) -> Data:
+    """Load a dataset by its name, from a folder (ImageFolder tree or Parquet shards) or the Hub.
 
-    Names: digits, mnist, fashion_mnist, usps, svhn, cifar10, cifar100. `root`: where to look; None
-    means the folder in `DSCO_DATA`, else the user cache with the public download. `size`: for
-    folders, scale the short side to this many pixels and cut the centre square. Raises ValueError
-    for an unknown name or an unreadable file, FileNotFoundError for a missing one."""
-    from dsco.readers import read_data
+    Names: digits, mnist, fashion_mnist, usps, svhn, cifar10, cifar100; "user/name" or
+    "hub:user/name:configuration" for one on the Hugging Face Hub. `root`: where to look; None
+    means the folder in `DSCO_DATA`, else the user cache with the public download. `size`: scale the
+    short side to this many pixels and cut the centre square; not for the seven names. `mirror`:
+    whether training may mirror the images, see `ImageSet`. Images that take more than a quarter of
+    the memory (`DSCO_MEMORY`: gigabytes) stay in a file of the user cache. Raises ValueError for an
+    unknown name or an unreadable file, FileNotFoundError for a missing one."""
+    from dsco.loading import read_data
 
-    return read_data(name, root=root, size=size)
+    return read_data(name, root=root, size=size, mirror=mirror)

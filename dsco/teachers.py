@@ -46,7 +46,6 @@ def train_teachers(data: ImageSet, teacher: Teacher, *, seed: int = 0,
     protocol, device = find_protocol(teacher.protocol), find_device(device)
     steps = teacher.steps or protocol.steps(len(data))
     x, y = normalise(data.images.to(device), data.statistics), data.labels.to(device)
-    digits = list(data.classes) == [str(c) for c in range(10)]
     made = []
     with tqdm(total=teacher.networks * steps, desc="train teachers", unit="step",
               disable=not progress, leave=False) as bar:
@@ -55,7 +54,7 @@ def train_teachers(data: ImageSet, teacher: Teacher, *, seed: int = 0,
             network = build_network(protocol.network, data.shape, len(data.classes), seed=own,
                                     **dict(protocol.options)).to(device)
             made.append(train(network, x, y, protocol=protocol, steps=steps, seed=own,
-                              augment=augmentation_for(protocol, digits),
+                              augment=augmentation_for(protocol, not data.mirror),
                               after=lambda step: bar.update()))
     return made
 

@@ -300,8 +300,8 @@ def evaluate(small: Any, test: ImageSet, *, protocol: str | Protocol = "convnet3
 
     `small`: an ImageSet or ConcentratedSet (soft labels are used when it has them). `seeds`: how
     many (0, 1, …) or which. `steps`: fix the number of updates instead of the protocol's epochs.
-    `digits`: leave mirror images out of the augmentation (None: when the classes are called 0 to
-    9). `together`: train all seeds at once. Warns for a set that was made for a learned schedule.
+    `digits`: leave mirror images out of the augmentation (None: unless `test.mirror`).
+    `together`: train all seeds at once. Warns for a set that was made for a learned schedule.
     Raises ValueError when shapes or classes differ."""
     chosen = find_protocol(protocol)
     seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
@@ -315,7 +315,7 @@ def evaluate(small: Any, test: ImageSet, *, protocol: str | Protocol = "convnet3
     y, y_test = (small.labels if soft is None else soft).to(where), test.labels.to(where)
     matched, steps = ("epochs", chosen.steps(len(x))) if steps is None else ("steps", steps)
     if digits is None:
-        digits = test.classes == [str(c) for c in range(10)]
+        digits = not test.mirror
     groups = [seeds] if together else [[seed] for seed in seeds]
     size, right, seconds = len(groups[0]), [], []
     with tqdm(total=steps * len(seeds), desc=f"evaluate {chosen.name}", unit="step",

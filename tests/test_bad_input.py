@@ -75,13 +75,13 @@ class Things:
 
     def broken(self) -> Path:
         "A folder in which one image is not an image."
-        self.tree("a/1.png", "b/1.png")
+        self.tree("a/1.png", "a/2.png", "b/1.png")
         (self.folder / "b/2.png").write_bytes(b"no image")
         return self.folder
 
     def mixed(self) -> Path:
         "A folder with images of two sizes."
-        self.tree("a/1.png", "b/1.png")
+        self.tree("a/1.png", "a/2.png", "b/1.png")
         return self.tree("b/2.png", side=9)
 
     def without(self, label: int) -> ImageSet:
@@ -639,15 +639,34 @@ CASES = {
         ValueError,
         ["'a'", "1 image"],
     ),
-    "image of 16 bits": (
+    "image of floats": (
         lambda t: (
-            Image.new("I;16", (8, 8)).save(
-                t.tree("a/1.png", "a/2.png", "b/1.png", "b/2.png") / "a/2.png"
-            ),
+            Image.new("F", (8, 8)).save(t.tree("a/1.png", "b/1.png", "b/2.png") / "a/2.tif"),
             load_data(t.folder),
         ),
         ValueError,
-        ["2.png", "8 bits"],
+        ["2.tif", "8 or 16 bits"],
+    ),
+    "one class alone": (
+        lambda t: load_data(t.tree("train/a/1.png", "test/a/1.png")),
+        ValueError,
+        ["'a'", "one class"],
+    ),
+    "class folders of class folders": (
+        lambda t: load_data(t.tree(*(f"{c}/{d}/1.png" for c in "ab" for d in "xy"))),
+        ValueError,
+        ["a has no images itself", "(x, y)"],
+    ),
+    "saved set as data": (
+        lambda t: load_data(t.saved()),
+        ValueError,
+        ["saved set", "ConcentratedSet.load"],
+    ),
+    "huge size": (lambda t: load_data(t.folder, size=100_000), ValueError, ["size is 100000"]),
+    "name of a set with spaces": (
+        lambda t: load_data("hub:some one/few"),
+        ValueError,
+        ["name", "'hub:some one/few'", "user/name"],
     ),
     "training that diverges": (
         lambda t: Prior.fit(

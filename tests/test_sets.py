@@ -388,15 +388,19 @@ def test_a_class_may_be_called_train(tmp_path):
         picture_tree(tmp_path / "vehicles", "car/1.png", "car/2.png", "train/1.png", "train/2.png")
     ).train.classes == ["car", "train"]
     assert load_data(
-        picture_tree(tmp_path / "splits", "train/car/1.png", "test/car/1.png")
-    ).train.classes == ["car"]
+        picture_tree(
+            tmp_path / "splits",
+            *(f"{part}/{c}/1.png" for part in ("train", "test") for c in ("bus", "car")),
+        )
+    ).train.classes == ["bus", "car"]
 
 
 def test_a_stray_parquet_file_does_not_hide_the_images(tmp_path):
     "Some table among the pictures is not a dataset in Parquet shards."
-    folder = picture_tree(tmp_path, "train/car/1.png", "test/car/1.png")
+    parts = ("train/bus", "train/car", "test/bus", "test/car")
+    folder = picture_tree(tmp_path, *(f"{part}/1.png" for part in parts))
     (folder / "notes.parquet").write_bytes(b"no table")
-    assert load_data(folder).train.classes == ["car"]
+    assert load_data(folder).train.classes == ["bus", "car"]
 
 
 @pytest.mark.parametrize("thing, part", [("set", "dsco.sets.preview"), ("prior", "json.dumps")])

@@ -19,6 +19,7 @@ HIDDEN = (
     "nbconvert",
     "IPython",
     "pyarrow",
+    "datasets",
     "ot",
     "nbdev",
     "execnb",
