@@ -87,17 +87,16 @@ def even_chunk(n: int, chunk: int) -> int:
 # %% ../nbs/33_concentrate.ipynb #bedd1062
 @torch.no_grad()
 def search_key(prior: Prior, data: ImageSet | None, feature_maps: Sequence[FeatureMap] | None,
-               recipe: Recipe, doping: float | str | Auto, *, ipc: int, seed: int, chunk: int) -> str:
-    "A hash of all that decides a set."
+               recipe: Recipe, doping: Any = 0.0, *, ipc: int, seed: int, chunk: int) -> str:
+    "A hash of all that decides a set; `doping` is a share, or the fields of an `Auto`."
     if data is None:
         labels = torch.arange(min(8, len(prior.classes)))
         x = prior.render(prior.noise(labels), labels, steps=1)
     else:
         x = to_float(data.images[:8].to(prior.device))
     return digest(prior.digest(), None if data is None else data_digest(data),
-                  *(phi(x) for phi in feature_maps or ()), asdict(recipe),
-                  asdict(doping) if isinstance(doping, Auto) else float(doping), ipc, seed, chunk,
-                  prior.device.type, dsco.__version__, torch.__version__)
+                  *(phi(x) for phi in feature_maps or ()), asdict(recipe), doping, ipc,
+                  seed, chunk, prior.device.type, dsco.__version__, torch.__version__)
 
 # %% ../nbs/33_concentrate.ipynb #c1a00004
 def work_folder(file: Path | str | None, key: str) -> Path | None:
@@ -418,7 +417,8 @@ def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None,
     rank, world = this_process()
     file, progress = "auto" if world > 1 and file is None else file, progress and rank == 0
     check_file(file)
-    key = search_key(prior, data, given, recipe, choice, ipc=ipc, seed=seed,
+    share = asdict(choice) if isinstance(choice, Auto) else float(choice)
+    key = search_key(prior, data, given, recipe, share, ipc=ipc, seed=seed,
                      chunk=chunk) if file else ""
     folder = work_folder(file, key)
     maps, images = (given, data) if given else shared_maps(prior, recipe, data, seed=seed,
@@ -433,7 +433,7 @@ def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None,
     small = make(float(choice))
     about = {"ipc": ipc, "seed": seed, **asdict(recipe),
              **{f"trial_{name}": value for name, value in asdict(trial).items()},
-             "prior": prior.record, **small.config, **report,
+             **({"prior": prior.record} if "loss" in small.config else {}), **small.config, **report,
              "method": method_name(small, recipe, data),
              "data": "the prior's own samples" if data is None else data_digest(data),
              "dsco": dsco.__version__, "torch": torch.__version__,
