@@ -107,12 +107,13 @@ def work_folder(file: Path | str | None, key: str) -> Path | None:
         return None
     folder = cache_folder("searches", key) if file == "auto" else Path(file).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
-    beside, other = folder / "key", [path for path in folder.iterdir() if path.stem != "key"]
-    if beside.read_text() != key if beside.is_file() else other:
+    there, beside = [path.name for path in folder.iterdir()], folder / "key"
+    if not beside.is_file() and all(name.startswith("key") for name in there):
+        with replacing(beside) as temporary:
+            temporary.write_text(key)
+    if not beside.is_file() or beside.read_text() != key:
         raise ValueError(f"file is {str(file)!r}, which does not keep this set: name another "
                          "folder, or empty it.")
-    with replacing(beside) as temporary:
-        temporary.write_text(key)
     return folder
 
 # %% ../nbs/33_concentrate.ipynb #ca9ad5b5

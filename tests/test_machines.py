@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dsco import Auto, Prior, Recipe, concentrate
+from dsco import Auto, ConcentratedSet, Prior, Recipe, concentrate
 from dsco.features import pixel_features
 from dsco.machines import Foreign, Numbered, blocks, submit, this_process
 
@@ -49,7 +49,7 @@ def start(make, rank: int, world: int, file: Path, out: Path) -> multiprocessing
     "One of the processes, which saves what it gets."
 
     def work() -> None:
-        Numbered(lambda: make(file=file).save(out / str(rank)))(rank, world)
+        Numbered(lambda: make(file=file).save(out / str(rank) / "set"))(rank, world)
 
     process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
@@ -66,23 +66,28 @@ def together(make, world: int, file: Path, out: Path) -> list[dict[str, bytes]]:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    "All files of a saved set, without the lines that say how many seconds it took, or its name."
+    "All files of the set saved there, without the lines that say how many seconds it took."
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
-    return {name: timeless(file, folder.name) for name, file in files.items()}
+    assert "set/config.json" in files
+    return {name: timeless(file) for name, file in files.items()}
 
 
-def timeless(file: Path, name: str) -> bytes:
+def timeless(file: Path) -> bytes:
     if file.suffix not in (".json", ".md"):
         return file.read_bytes()
-    lines = file.read_text().splitlines()
-    kept = [line for line in lines if "seconds" not in line]
-    return "\n".join(kept).replace(f"# {name}\n", "").replace(f'"{name}"', "").encode()
+    return "".join(line for line in file.open() if "seconds" not in line).encode()
+
+
+def saved(small: ConcentratedSet, folder: Path) -> dict[str, bytes]:
+    "What is in the folder of the set."
+    small.save(folder / "set")
+    return content(folder)
 
 
 @pytest.fixture
 def alone(make, tmp_path) -> dict[str, bytes]:
     "What one process saves that keeps nothing."
-    return content(make().save(tmp_path / "alone"))
+    return saved(make(), tmp_path / "alone")
 
 
 def test_blocks_are_fixed_by_three_numbers():
@@ -96,8 +101,8 @@ def test_blocks_are_fixed_by_three_numbers():
 
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 def test_any_number_of_processes_save_the_same_bytes(world, make, alone, tmp_path):
-    for saved in together(make, world, tmp_path / "blocks", tmp_path / "out"):
-        assert saved == alone
+    for found in together(make, world, tmp_path / "blocks", tmp_path / "out"):
+        assert found == alone
     assert len(list((tmp_path / "blocks").glob("block_*.safetensors"))) == 10
     assert not list((tmp_path / "blocks").glob("*.part"))
 
@@ -132,9 +137,9 @@ def test_killed_at_any_moment(kill, make, alone, tmp_path):
         process.kill()
         process.join()
     done = {file: file.stat().st_mtime_ns for file in tmp_path.glob("blocks/*.safetensors")}
-    assert [content(path) for path in (tmp_path / "out").glob("?")] in ([], [alone], [alone] * 2)
-    for saved in together(slow, 2, tmp_path / "blocks", tmp_path / "out"):
-        assert saved == alone
+    assert all(content(path.parent) == alone for path in tmp_path.glob("out/?/set"))
+    for found in together(slow, 2, tmp_path / "blocks", tmp_path / "out"):
+        assert found == alone
     assert all(file.stat().st_mtime_ns == when for file, when in done.items())
     left = {path.suffix for path in (tmp_path / "blocks").iterdir()}
     assert left <= {"", ".safetensors", ".lock"}
@@ -151,7 +156,7 @@ class Slow:
 def test_a_missing_block_is_made_again(make, alone, tmp_path):
     make(file=tmp_path / "blocks")
     (tmp_path / "blocks/block_00003.safetensors").unlink()
-    assert content(make(file=tmp_path / "blocks").save(tmp_path / "out")) == alone
+    assert saved(make(file=tmp_path / "blocks"), tmp_path / "out") == alone
 
 
 @pytest.mark.parametrize("how", ["cut", "pixel", "text", "empty"])
@@ -163,7 +168,7 @@ def test_a_damaged_block_is_named_and_made_again(how, make, alone, tmp_path):
     file.write_bytes(cut.get(how, b""))
     with pytest.warns(UserWarning, match="block_00003.safetensors is damaged"):
         again = make(file=tmp_path / "blocks")
-    assert content(again.save(tmp_path / "out")) == alone
+    assert saved(again, tmp_path / "out") == alone
 
 
 def test_a_block_of_another_set_is_named(make, tmp_path):
@@ -204,10 +209,10 @@ def test_shared_work_is_done_once(options, make, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "evaluate", evaluated)
     recipe = Recipe(1, steps=2, pool=5, reference=10, reference_steps=2)
     make = partial(make, recipe=recipe, feature_maps=None, **options)
-    alone = content(make().save(tmp_path / "alone"))
+    alone = saved(make(), tmp_path / "alone")
     once, _ = noted.read_text(), noted.write_text("")
-    for saved in together(make, 3, tmp_path / "blocks", tmp_path / "out"):
-        assert saved == alone
+    for found in together(make, 3, tmp_path / "blocks", tmp_path / "out"):
+        assert found == alone
     assert sorted(noted.read_text().split()) == sorted(once.split())
 
 
@@ -225,8 +230,8 @@ def test_numbers_that_do_not_fit(rank, world, make, monkeypatch):
 
 def test_several_processes_meet_in_the_cache(make, alone, tmp_path, monkeypatch):
     monkeypatch.setenv("DSCO_CACHE", str(tmp_path / "cache"))
-    Numbered(lambda: make().save(tmp_path / "out"))(0, 2)
-    assert this_process() == (0, 1) and content(tmp_path / "out") == alone
+    small = Numbered(make)(0, 2)
+    assert this_process() == (0, 1) and saved(small, tmp_path / "out") == alone
     assert len(list((tmp_path / "cache").rglob("block_*.safetensors"))) == 10
 
 
@@ -265,7 +270,7 @@ few = train.subset(torch.cat([train.of_class(c)[:12] for c in range(10)]))
 small = concentrate(Prior.from_pretrained(sys.argv[1], device="cpu"), ipc=2, data=few, recipe=Recipe(2, steps=2, pool=5),
                     feature_maps=[pixel_features()], chunk=2, file=sys.argv[2], progress=False)
 if this_process()[0] == 0:
-    small.save(sys.argv[3])
+    small.save(sys.argv[3] + "/set")
 """
 
 
@@ -299,7 +304,7 @@ def test_jobs_of_a_cluster(make, alone, tmp_path, monkeypatch):
         torch.set_num_threads(1)
         small = concentrate(prior, feature_maps=[pixel_features()], file=blocks, **options)
         rank, world = this_process()
-        small.save(out / str(rank))
+        small.save(out / str(rank) / "set")
         return 10 * world + rank
 
     first = submit(work, 2, folder=tmp_path / "jobs", cluster="local", timeout_min=5)
