@@ -20,12 +20,13 @@ import torch
 from torch import Tensor
 
 import dsco
-from .core import (cache_folder, check_writable, digest, listed, number, of_kind,
-                       replacing, shown, stable_seed, whole)
+from .core import (cache_folder, check_writable, digest, listed, number, of_kind, shown,
+                       stable_seed, whole)
 from .data import ImageSet, to_float
 from .doping import choose_share, predicted_share, real_counts
 from .features import FeatureMap, default_features, extract, well_read
-from .machines import Foreign, blocks, once, share_out, this_process
+from .machines import (block_name, blocks, load_block, once, save_block, share_out,
+                           this_process, work_folder)
 from .nopt import optimise_noise, pool_features
 from .pretrained import data_digest
 from .prior import Prior
@@ -97,24 +98,6 @@ def search_key(prior: Prior, data: ImageSet | None, feature_maps: Sequence[Featu
     return digest(prior.digest(), None if data is None else data_digest(data),
                   *(phi(x) for phi in feature_maps or ()), asdict(recipe), doping, ipc,
                   seed, chunk, prior.device.type, dsco.__version__, torch.__version__)
-
-# %% ../nbs/33_concentrate.ipynb #c1a00004
-def work_folder(file: Path | str | None, key: str) -> Path | None:
-    """Folder of the set of that key: none, one in the user's cache ("auto"), or `file`.
-
-    Raises ValueError for a folder that holds something else."""
-    if file is None:
-        return None
-    folder = cache_folder("searches", key) if file == "auto" else Path(file).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    there, beside = [path.name for path in folder.iterdir()], folder / "key"
-    if not beside.is_file() and all(name.startswith("key") for name in there):
-        with replacing(beside) as temporary:
-            temporary.write_text(key)
-    if not beside.is_file() or beside.read_text() != key:
-        raise ValueError(f"file is {str(file)!r}, which does not keep this set: name another "
-                         "folder, or empty it.")
-    return folder
 
 # %% ../nbs/33_concentrate.ipynb #ca9ad5b5
 @dataclass
@@ -220,35 +203,6 @@ def search(make: Maker, block: range, ipc: int, real: ConcentratedSet | None = N
     config = {"nfe_per_image": calls, "updates_done": found.updates_done, "seconds": earlier,
               "losses": found.best_loss.tolist(), "history": [list(row) for row in found.history]}
     return ConcentratedSet(pixels, labels, prior.classes, config=config)
-
-# %% ../nbs/33_concentrate.ipynb #649ff054
-def block_name(labels: range) -> str:
-    "File name of the block of these classes."
-    return f"block_{labels.start:05d}.safetensors"
-
-
-def save_block(block: ConcentratedSet, file: Path, key: str) -> None:
-    "Write a block of the set of that key."
-    from safetensors.torch import save_file
-
-    about = json.dumps({"origin": block.origin, "config": block.config})
-    check = digest(block.images, block.labels, about)
-    save_file({"images": block.images.contiguous(), "labels": block.labels}, file,
-              {"key": key, "about": about, "check": check})
-
-
-def load_block(file: Path, key: str, classes: list[str]) -> ConcentratedSet:
-    "Read a block; raises Foreign, with its name, for one of another set."
-    from safetensors import safe_open
-
-    with safe_open(file, "pt") as kept:
-        found, images, labels = kept.metadata(), kept.get_tensor("images"), kept.get_tensor("labels")
-    if found["check"] != digest(images, labels, found["about"]):
-        raise ValueError("its content is not what was written")
-    if found["key"] != key:
-        raise Foreign(f"{file} belongs to another set: delete it, or name another folder with "
-                      "file=.")
-    return ConcentratedSet(images.clone(), labels.clone(), classes, **json.loads(found["about"]))
 
 # %% ../nbs/33_concentrate.ipynb #81d401c3
 def joined_config(parts: Sequence[ConcentratedSet]) -> dict:

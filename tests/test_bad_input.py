@@ -1213,7 +1213,6 @@ def test_nothing_is_begun_before_the_request_is_checked(things, monkeypatch):
     for wrong in (
         {"ipc": 0},
         {"doping": "some"},
-        {"file": 5},
         {"feature_maps": []},
         {"chunk": 0},
         {"data": things.without(3)},
