@@ -10,7 +10,7 @@ import json
 import math
 import operator
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,8 +25,8 @@ from .core import (cache_folder, check_writable, digest, listed, number, of_kind
 from .data import ImageSet, to_float
 from .doping import choose_share, predicted_share, real_counts
 from .features import FeatureMap, default_features, extract, well_read
-from .machines import (block_name, blocks, load_block, once, save_block, share_out,
-                           this_process, work_folder)
+from .machines import (block_name, blocks, joined_config, load_block, once, save_block,
+                           share_out, this_process, work_folder)
 from .nopt import optimise_noise, pool_features
 from .pretrained import data_digest
 from .prior import Prior
@@ -204,29 +204,6 @@ def search(make: Maker, block: range, ipc: int, real: ConcentratedSet | None = N
               "losses": found.best_loss.tolist(), "history": [list(row) for row in found.history]}
     return ConcentratedSet(pixels, labels, prior.classes, config=config)
 
-# %% ../nbs/33_concentrate.ipynb #81d401c3
-def joined_config(parts: Sequence[ConcentratedSet]) -> dict:
-    """What the searches of all blocks saw and took: means over all images, the sum of the seconds.
-
-    A block that stopped before the others keeps its last losses."""
-    configs = [part.config for part in parts]
-    about = {"seconds": sum(config["seconds"] for config in configs)}
-    if "losses" not in configs[0]:
-        return about
-    shares = [len(part) / sum(map(len, parts)) for part in parts]
-
-    def mean(values: Iterable[float]) -> float:
-        return sum(share * value for share, value in zip(shares, values))
-
-    done = max(len(config["history"]) for config in configs)
-    histories = [config["history"] + config["history"][-1:] * (done - len(config["history"]))
-                 for config in configs]
-    losses = torch.tensor([loss for config in configs for loss in config["losses"]])
-    return {"nfe_per_image": round(mean(config["nfe_per_image"] for config in configs), 1),
-            "updates_done": max(config["updates_done"] for config in configs),
-            "loss": round(float(losses.mean()), 6), **about,
-            "history": [[mean(column) for column in zip(*rows)] for rows in zip(*histories)]}
-
 # %% ../nbs/33_concentrate.ipynb #c1a00006
 def network_calls(recipe: Recipe, ipc: int, updates: int, *, chunks: int) -> int:
     """Network calls spent on each image: on its start, its share of the search, its rendering.
@@ -388,8 +365,8 @@ def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None,
     small = make(float(choice))
     about = {"ipc": ipc, "seed": seed, **asdict(recipe),
              **{f"trial_{name}": value for name, value in asdict(trial).items()},
-             **({"prior": prior.record} if "loss" in small.config else {}), **small.config, **report,
-             "method": method_name(small, recipe, data),
+             **({"prior": prior.record} if "loss" in small.config else {}), **small.config,
+             **report, "method": method_name(small, recipe, data),
              "data": "the prior's own samples" if data is None else data_digest(data),
              "dsco": dsco.__version__, "torch": torch.__version__,
              "seconds": round(before + small.config["seconds"], 1), "device": prior.device.type}
