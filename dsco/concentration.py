@@ -5,12 +5,14 @@
 # %% ../nbs/33_concentrate.ipynb #56c3eae5
 from __future__ import annotations
 
+import copy
 import json
 import math
 import operator
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from .core import (cache_folder, check_writable, digest, listed, number, of_kind
 from .data import ImageSet, to_float
 from .doping import choose_share, predicted_share, real_counts
 from .features import FeatureMap, default_features, extract, well_read
+from .machines import (block_name, blocks, joined_config, load_block, once, save_block,
+                           share_out, this_process, work_folder)
 from .nopt import optimise_noise, pool_features
 from .pretrained import data_digest
 from .prior import Prior
@@ -76,15 +80,6 @@ def start_noise(prior: Prior, aim: Aim, recipe: Recipe, labels: Sequence[int], *
     return z, torch.tensor(list(labels)).repeat_interleave(ipc)
 
 # %% ../nbs/33_concentrate.ipynb #661d6834
-LEAST = 16
-
-
-def with_company(labels: Sequence[int], classes: int, ipc: int) -> list[int]:
-    "`labels` and, up to `LEAST` images, the first other classes that fill them up; ascending."
-    others = [c for c in range(classes) if c not in labels]
-    return sorted([*labels, *others[: max(0, math.ceil(LEAST / ipc) - len(labels))]])
-
-
 def even_chunk(n: int, chunk: int) -> int:
     "The largest size up to `chunk` that cuts `n` rows with a last part of at least half of it."
     sizes = range(chunk, 0, -1)
@@ -92,105 +87,121 @@ def even_chunk(n: int, chunk: int) -> int:
 
 # %% ../nbs/33_concentrate.ipynb #bedd1062
 @torch.no_grad()
-def search_key(prior: Prior, images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recipe,
-               labels: Sequence[int], *, ipc: int, seed: int, chunk: int,
-               real: ConcentratedSet | None = None) -> str:
-    "A hash of all that decides a search, which may be to complete the images `real`."
-    x = to_float(images.images[:8].to(prior.device))
-    given = [] if real is None else [real.images, real.labels]
-    return digest(prior.digest(), data_digest(images), *given,
-                  *(phi(x) for phi in feature_maps), asdict(recipe), list(labels), ipc, seed, chunk,
-                  str(prior.device), dsco.__version__, torch.__version__)
-
-# %% ../nbs/33_concentrate.ipynb #c1a00004
-def state_file(file: Path | str | None, key: str) -> Path | None:
-    """Where the search of that key is kept: nowhere, in the user's cache ("auto"), or in `file`.
-
-    Raises ValueError for a file that keeps another search."""
-    if file is None:
-        return None
-    if file == "auto":
-        return cache_folder("searches", f"{key}.pt")
-    beside = Path(f"{file}.key")
-    if Path(file).exists() and not (beside.is_file() and beside.read_text() == key):
-        raise ValueError(f"file is {str(file)!r}, which does not keep this search: name another "
-                         "file, or delete it.")
-    beside.parent.mkdir(parents=True, exist_ok=True)
-    beside.write_text(key)
-    return Path(file)
+def search_key(prior: Prior, data: ImageSet | None, feature_maps: Sequence[FeatureMap] | None,
+               recipe: Recipe, doping: Any = 0.0, *, ipc: int, seed: int, chunk: int) -> str:
+    "A hash of all that decides a set; `doping` is a share, or the fields of an `Auto`."
+    if data is None:
+        labels = torch.arange(min(8, len(prior.classes)))
+        x = prior.render(prior.noise(labels), labels, steps=1)
+    else:
+        x = to_float(data.images[:8].to(prior.device))
+    return digest(prior.digest(), None if data is None else data_digest(data),
+                  *(phi(x) for phi in feature_maps or ()), asdict(recipe), doping, ipc,
+                  seed, chunk, prior.device.type, dsco.__version__, torch.__version__)
 
 # %% ../nbs/33_concentrate.ipynb #ca9ad5b5
 @dataclass
 class Maker:
     """Makes the set for a share of real images, which are chosen first; a search completes them.
 
-    `aim`: None, to be made when the search needs it."""
+    `images`: None for samples of the prior, drawn block by block. `aim`: None, to be made block by
+    block. `folder`: where finished blocks are kept, under `key`, and shared with other processes;
+    None: nowhere."""
 
     prior: Prior
-    images: ImageSet
+    images: ImageSet | None
     feature_maps: list[FeatureMap]
     recipe: Recipe
-    labels: list[int]
     ipc: int
     seed: int = 0
     aim: Aim | None = None
     chunk: int = 50
-    file: Path | str | None = None
+    folder: Path | None = None
+    key: str = ""
     save_every: float = 60
     progress: bool = True
-    earlier_seconds: float = 0.0  # spent on the search before it was resumed
 
     def __call__(self, share: float) -> ConcentratedSet:
-        "The set with `share` of its images real: first these, then the synthetic ones."
-        count = real_counts(self.ipc, share, self.images.counts.tolist())[0]
-        working, missing = self.labels, self.ipc - count
-        if missing:
-            working = with_company(self.labels, len(self.prior.classes), missing)
-        real = self.real(working, count) if count else None
-        made = search(self, working, missing, real) if missing else None
-        config = dict(made.config if made else {}, doping=share)
+        "The set with `share` of its images real, block by block."
+        groups = blocks(len(self.prior.classes), self.ipc, self.chunk)
+        if self.folder is None:
+            parts = [self.block(group, share) for group in groups]
+        else:
+            key = digest(self.key, share)
+            parts = share_out([self.folder / block_name(group) for group in groups],
+                              partial(load_block, key=key, classes=self.prior.classes),
+                              lambda i: self.block(groups[i], share), partial(save_block, key=key))
+        return join(parts, {**joined_config(parts), "doping": share})
+
+    def block(self, labels: range, share: float) -> ConcentratedSet:
+        "The images of the classes `labels`: in each class the real ones first."
+        began, count = time.perf_counter(), 0
+        if self.images is not None:
+            count = real_counts(self.ipc, share, self.images.counts.tolist())[0]
+        real = self.real(labels, count) if count else None
+        made = search(self, labels, self.ipc - count, real) if count < self.ipc else None
+        config = dict(made.config) if made else {}
+        config["seconds"] = time.perf_counter() - began + config.get("seconds", 0.0)
         if made:
-            config["nfe_per_image"] = round(config["nfe_per_image"] * missing / self.ipc, 1)
-        parts = [part.take(self.own(part)) for part in (real, made) if part]
-        return join(parts, config)
+            config["nfe_per_image"] *= (self.ipc - count) / self.ipc
+        return join([part for part in (real, made) if part], config)
 
-    def real(self, labels: Sequence[int], count: int) -> ConcentratedSet:
+    def real(self, labels: range, count: int) -> ConcentratedSet:
         "The `count` real images of each of these classes that cover it best."
+        assert self.images is not None  # there is a share of real images only with data
+        rows = rows_of(self.images, labels)
         counts = [count if c in labels else 0 for c in range(len(self.images.classes))]
-        index = select_missing(self.images, counts, feature_maps=self.feature_maps, seed=self.seed)
-        return ConcentratedSet.from_selection(self.images, index, method="missing")
+        index = select_missing(self.images.subset(rows), counts, feature_maps=self.feature_maps,
+                               seed=self.seed)
+        return ConcentratedSet.from_selection(self.images, rows[index], method="missing")
 
-    def own(self, small: ConcentratedSet) -> Tensor:
-        "Positions of the images that were asked for, without their company."
-        return torch.isin(small.labels, torch.tensor(self.labels)).nonzero().flatten()
+    def aim_at(self, labels: range) -> Aim:
+        "What the search of these classes works towards, from their images alone."
+        if self.aim:
+            return self.aim
+        images = (reference(self.prior, self.recipe, labels, self.seed, self.progress)
+                  if self.images is None else self.images.subset(rows_of(self.images, labels)))
+        return make_aim(images, self.feature_maps, self.recipe, seed=self.seed,
+                        device=self.prior.device, labels=labels)
+
+# %% ../nbs/33_concentrate.ipynb #b81d425a
+def rows_of(images: ImageSet, labels: range) -> Tensor:
+    "Positions of the images of these classes, ascending."
+    return ((images.labels >= labels.start) & (images.labels < labels.stop)).nonzero().flatten()
+
+
+def reference(prior: Prior, recipe: Recipe, labels: range, seed: int, progress: bool) -> ImageSet:
+    "Samples of the prior, of these classes, that stand for the data when there is none."
+    each = torch.tensor(labels).repeat_interleave(recipe.reference)
+    z = prior.noise(each, seed=stable_seed(seed, "reference"))
+    pixels = prior.render_uint8(z, each, steps=recipe.reference_steps, guidance=recipe.guidance,
+                                progress=progress)
+    return ImageSet(pixels, each, prior.classes)
 
 # %% ../nbs/33_concentrate.ipynb #c1a00005
-def search(make: Maker, working: Sequence[int], ipc: int,
-           real: ConcentratedSet | None = None) -> ConcentratedSet:
-    "The search for the noise of `ipc` images of each class, and the rendering of what it found."
+def search(make: Maker, block: range, ipc: int, real: ConcentratedSet | None = None
+           ) -> ConcentratedSet:
+    """The search for the noise of `ipc` images of each class, and the rendering of what it found.
+
+    `seconds` in its config: those before it was interrupted, if it was."""
     prior, recipe, seed, progress = make.prior, make.recipe, make.seed, make.progress
-    chunk = even_chunk(ipc * len(working), make.chunk)
-    key = search_key(prior, make.images, make.feature_maps, recipe, working, ipc=ipc, seed=seed,
-                     chunk=chunk, real=real) if make.file else ""
-    file = state_file(make.file, key)
-    aim = make.aim or make_aim(make.images, make.feature_maps, recipe, seed=seed,
-                               device=prior.device)
+    aim = make.aim_at(block)
     aim = aim if real is None else aim.with_given(real.images, real.labels)
-    z, labels = start_noise(prior, aim, recipe, working, ipc=ipc, seed=seed, progress=progress)
+    z, labels = start_noise(prior, aim, recipe, block, ipc=ipc, seed=seed, progress=progress)
     sampler: Any = {name: getattr(recipe, name) for name in ("steps", "guidance", "through")}
-    z, started = prior.part_way(z, labels, **sampler), time.perf_counter()
+    z, began = prior.part_way(z, labels, **sampler), time.perf_counter()
+    chunk = even_chunk(len(z), make.chunk)
+    file = make.folder and (make.folder / block_name(block)).with_suffix(".part")
     found = optimise_noise(prior, z, labels, aim.target, aim.held_out, sizes=prefix_sizes(ipc),
                            updates=recipe.updates, lr=recipe.lr, penalty=recipe.penalty,
                            chunk=chunk, file=file, save_every=make.save_every, progress=progress,
                            **sampler)
-    make.earlier_seconds += max(0.0, found.seconds - (time.perf_counter() - started))
+    earlier = max(0.0, found.seconds - (time.perf_counter() - began))
     pixels = prior.render_uint8(found.best, labels, chunk=even_chunk(len(z), 250),
                                 progress=progress, **sampler)
-    own = torch.isin(torch.tensor(working), torch.tensor(make.labels))
     calls = network_calls(recipe, ipc, found.updates_done, chunks=math.ceil(len(z) / chunk))
-    config = {"prior": prior.record, "nfe_per_image": calls, "updates_done": found.updates_done,
-              "loss": round(float(found.best_loss[own].mean()), 6),
-              "history": [list(row) for row in found.history]}
+    config = {"nfe_per_image": calls, "updates_done": found.updates_done, "seconds": earlier,
+              "losses": found.best_loss.tolist(), "history": [list(row) for row in found.history]}
     return ConcentratedSet(pixels, labels, prior.classes, config=config)
 
 # %% ../nbs/33_concentrate.ipynb #c1a00006
@@ -227,30 +238,33 @@ def auto_share(make: Maker, auto: Auto, feature_maps: Sequence[FeatureMap] | Non
 
     The candidate sets hold all classes and are made from the other part of `make.images` only, so
     no validation image can be in them. `feature_maps` None: new ones are trained on that part."""
+    assert make.images is not None  # checked before any work
     fit, validation = make.images.split(0.2, seed=make.seed + 1)
-    maps = feature_maps if feature_maps is not None else default_features(
-        fit, seed=make.seed, device=make.prior.device, progress=make.progress)
-    classes = list(range(len(fit.classes)))
-    file = make.file if make.file in (None, "auto") else f"{make.file}.trial"
-    trial = replace(make, images=fit, feature_maps=list(maps), labels=classes, aim=None, file=file)
+    folder = make.folder and make.folder / "trial"
+    maps = feature_maps if feature_maps is not None else shared_maps(
+        make.prior, make.recipe, fit, seed=make.seed, folder=folder, progress=make.progress)[0]
+    trial = replace(make, images=fit, feature_maps=list(maps), aim=None,
+                    key=digest(make.key, "trial"))
     counts = sorted({round(share * make.ipc) for share in auto.shares})
     possible = [count / make.ipc for count in counts if count <= int(fit.counts.min())]
-    predicted = share_of_theory(make, validation, maps)
+    predicted = once(folder and folder / "predicted.pt",
+                     lambda: share_of_theory(make, validation, maps))
     calls: list[float] = []
 
     def score(small: Any) -> list[float]:
         calls.append(small.config.get("nfe_per_image", 0))
-        return evaluate(small, validation, protocol=auto.protocol, seeds=auto.seeds,
-                        progress=make.progress).accuracies
+        return once(folder and folder / f"scores_{small.config['doping']:g}.pt",
+                    lambda: evaluate(small, validation, protocol=auto.protocol, seeds=auto.seeds,
+                                     progress=make.progress).accuracies)
 
     def made(share: float) -> ConcentratedSet:
-        own = file if file in (None, "auto") else f"{file}-{share:g}"
-        return replace(trial, file=own)(share)
+        return replace(trial, folder=folder and folder / f"share_{share:g}")(share)
 
     share, scores = choose_share(made, score, possible, predicted=predicted or 0.0,
                                  tested=len(validation))
     report: dict = {"doping_scores": {str(s): v for s, v in scores.items()},
-              "doping_validation_images": len(validation), "doping_calls": round(sum(calls), 1)}
+                    "doping_validation_images": len(validation),
+                    "doping_calls": round(sum(calls), 1)}
     if predicted is not None:
         report["doping_predicted"] = round(predicted, 3)
     return share, report
@@ -268,13 +282,39 @@ def share_of_theory(make: Maker, validation: ImageSet, maps: Sequence[FeatureMap
                                 steps=make.recipe.steps, guidance=make.recipe.guidance)
     return max(predicted_share(extract(phi, real), extract(phi, samples)) for phi in maps)
 
+# %% ../nbs/33_concentrate.ipynb #c42cd230
+def shared_maps(prior: Prior, recipe: Recipe, data: ImageSet | None, *, seed: int,
+                folder: Path | None, progress: bool) -> tuple[list[FeatureMap], ImageSet]:
+    """Default feature maps, and what they were trained on: `data`, or samples of all classes.
+
+    Made once, by one process; others, and later calls, read them from `folder`."""
+    options: Any = {"seed": seed, "device": prior.device, "progress": progress}
+    sampled: list[ImageSet] = []
+    trained: list[FeatureMap] = []
+
+    def make() -> dict:
+        sampled.append(data or reference(prior, recipe, range(len(prior.classes)), seed, progress))
+        trained.extend(default_features(sampled[0], **options))
+        return {"pixels": sampled[0].images if data is None else None,
+                "maps": [(phi.network.state_dict(), phi.name, phi.judge) for phi in trained]}
+
+    kept = once(folder and folder / "features.pt", make)
+    if trained:
+        return trained, sampled[0]
+    each = torch.arange(len(prior.classes)).repeat_interleave(recipe.reference)
+    images = data or ImageSet(kept["pixels"], each, prior.classes)
+    [like] = default_features(images, **options, steps=(0,), random=0)
+    return [restored(like, *state) for state in kept["maps"]], images
+
+
+def restored(like: Any, weights: dict, name: str, judge: bool) -> FeatureMap:
+    "An embedding like that one, with other weights."
+    phi = copy.deepcopy(like)
+    phi.network.load_state_dict(weights)
+    phi.name, phi.judge = name, judge
+    return phi
+
 # %% ../nbs/33_concentrate.ipynb #c1a00009
-def reference(prior: Prior, recipe: Recipe, seed: int, progress: bool) -> ImageSet:
-    "Samples of the prior that stand for the data when there is none."
-    return prior.sample(recipe.reference, seed=stable_seed(seed, "reference"), progress=progress,
-                        steps=recipe.reference_steps, guidance=recipe.guidance)
-
-
 def method_name(small: ConcentratedSet, recipe: Recipe, data: ImageSet | None) -> str:
     "Name of the method in result tables."
     if small.real_share > 0:
@@ -287,54 +327,58 @@ def method_name(small: ConcentratedSet, recipe: Recipe, data: ImageSet | None) -
 def concentrate(prior: Prior, *, ipc: int, data: ImageSet | None = None,
                 doping: float | str | Auto = 0.0, seed: int = 0, recipe: Recipe = Recipe(),
                 feature_maps: Sequence[FeatureMap] | Aim | None = None,
-                shard: tuple[int, int] = (0, 1), chunk: int = 50, file: Path | str | None = None,
-                save_every: float = 60, progress: bool = True) -> ConcentratedSet:
+                chunk: int = 50, file: Path | str | None = None, save_every: float = 60,
+                progress: bool = True) -> ConcentratedSet:
     """A set of `ipc` images a class that stands for `data`, or for the prior's own law without.
 
     `doping`: share of real images, 0..1, or chosen on a validation split of `data`: `Auto(…)`, or
     "auto" for its defaults. `feature_maps`: what images are compared by (None: `default_features`),
-    or the `Aim` that was made with them. `shard`: (k, n) makes the classes k, k + n, k + 2n, …
-    only; `ConcentratedSet.merge` joins the shards. `chunk`: images in memory at once while
-    differentiating. `file`: keep the search there, saved every `save_every` seconds, and go on
-    from it; "auto": in the user's cache. Raises TypeError or ValueError, naming the argument,
-    before any work."""
+    or the `Aim` that was made with them. `chunk`: images in memory at once while differentiating,
+    and so the size of a block of classes (see `blocks`). `file`: the folder that keeps finished
+    blocks, and every `save_every` seconds the state of the one that is being made; what is there is
+    not made again. "auto": in the user's cache. Processes that torchrun or `submit` starts, or any
+    others that call this with the same arguments and `file`, share the blocks out ("auto", then,
+    when it is None); each returns the whole set. Raises TypeError or ValueError, naming the
+    argument, before any work."""
     ipc, seed, started = whole("ipc", ipc), operator.index(seed), time.perf_counter()
     choice = Auto() if doping == "auto" else doping
-    check_concentrate(prior, ipc, recipe, data, choice, shard, chunk)
+    check_concentrate(prior, ipc, recipe, data, choice, chunk)
     aim = feature_maps if isinstance(feature_maps, Aim) else None
     given = check_maps(feature_maps, data, (recipe.objective, recipe.label_weight,
                                             recipe.held_out, seed))
+    rank, world = this_process()
+    file, progress = "auto" if world > 1 and file is None else file, progress and rank == 0
     check_file(file)
-    images = reference(prior, recipe, seed, progress) if data is None else data
-    maps = given or default_features(images, seed=seed, device=prior.device, progress=progress)
-    labels = list(range(len(prior.classes)))[shard[0] :: shard[1]]
-    make = Maker(prior, images, maps, recipe, labels, ipc, seed, aim, chunk, file, save_every,
+    share = asdict(choice) if isinstance(choice, Auto) else float(choice)
+    key = search_key(prior, data, given, recipe, share, ipc=ipc, seed=seed,
+                     chunk=chunk) if file else ""
+    folder = work_folder(file, key)
+    maps, images = (given, data) if given else shared_maps(prior, recipe, data, seed=seed,
+                                                           folder=folder, progress=progress)
+    make = Maker(prior, images, maps, recipe, ipc, seed, aim, chunk, folder, key, save_every,
                  progress)
     trial, report = Auto(), {}
     if isinstance(choice, Auto):
         trial = choice
         choice, report = auto_share(make, trial, given)
+    before = time.perf_counter() - started
     small = make(float(choice))
     about = {"ipc": ipc, "seed": seed, **asdict(recipe),
              **{f"trial_{name}": value for name, value in asdict(trial).items()},
-             **small.config, **report, "method": method_name(small, recipe, data),
+             **({"prior": prior.record} if "loss" in small.config else {}), **small.config,
+             **report, "method": method_name(small, recipe, data),
              "data": "the prior's own samples" if data is None else data_digest(data),
-             "shard": list(shard), "dsco": dsco.__version__, "torch": torch.__version__,
-             "seconds": round(time.perf_counter() - started + make.earlier_seconds, 1),
-             "device": str(prior.device)}
+             "dsco": dsco.__version__, "torch": torch.__version__,
+             "seconds": round(before + small.config["seconds"], 1), "device": prior.device.type}
     # Through JSON, so that a set and its saved copy have the same config: lists and no tuples.
     small.config = json.loads(json.dumps(about))
     return small
 
 # %% ../nbs/33_concentrate.ipynb #80e72f16
 def check_concentrate(prior: Prior, ipc: int, recipe: Recipe, data: ImageSet | None,
-                      doping: object, shard: tuple[int, int], chunk: int) -> None:
+                      doping: object, chunk: int) -> None:
     "Raise before any work unless the request can be met."
-    classes = len(prior.classes)
     of_kind("recipe", recipe, Recipe, "pass Recipe(updates=60), for example")
-    if len(shard) != 2 or not 0 <= shard[0] < shard[1] <= classes:
-        raise ValueError(f"shard is {tuple(shard)}, but it must be (k, n) with 0 ≤ k < n ≤ "
-                         f"{classes}, the number of classes: count k from 0.")
     whole("chunk", chunk)
     if isinstance(doping, str):
         raise ValueError(f"doping is {shown(doping)}, but it must be a share between 0 and 1, "
@@ -384,10 +428,10 @@ def check_maps(feature_maps: Sequence[FeatureMap] | Aim | None, data: ImageSet |
 
 
 def check_file(file: Path | str | None) -> None:
-    "Raise unless the search can be kept there."
+    "Raise unless blocks can be kept there."
     if file is not None:
-        of_kind("file", file, (str, Path), "pass 'state.pt', for example, or 'auto'")
-        if Path(file).is_dir():
-            raise ValueError(f"file is {str(file)!r}, which is a folder: name a file in it, for "
-                             f"example {str(Path(file, 'state.pt'))!r}.")
-        check_writable(cache_folder("searches") if file == "auto" else Path(file).parent)
+        of_kind("file", file, (str, Path), "pass 'blocks', for example, or 'auto'")
+        if Path(file).is_file():
+            raise ValueError(f"file is {str(file)!r}, which is a file: name a folder, for example "
+                             f"{str(Path(file).with_suffix('')) + '_blocks'!r}.")
+        check_writable(cache_folder("searches") if file == "auto" else Path(file).expanduser())

@@ -21,12 +21,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -163,6 +164,23 @@ def clear_leftovers(final: Path) -> None:
                 if found and not alive(int(found[1])):
                     lost = found[2] == "old" and not final.exists()
                     path.rename(final) if lost else remove(path)
+
+# %% ../nbs/60_core.ipynb #f83403ac
+@contextmanager
+def one_at_a_time(file: Path, *, wait: bool = True) -> Iterator[bool]:
+    """A place that one process holds at a time, named by `file`: whether it is ours now.
+
+    While another holds it we wait, or get False unless `wait`. On a file system without locks it is
+    everybody's: what they write there must be the same, and is, as files are replaced whole."""
+    ours = True
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(FileLock(f"{file}.lock", blocking=wait))
+        except Timeout:
+            ours = False
+        except (OSError, NotImplementedError):
+            pass
+        yield ours
 
 # %% ../nbs/60_core.ipynb #e3109407
 def cache_folder(*parts: str) -> Path:
@@ -426,9 +444,13 @@ def digest(*parts: object) -> str:
 
 # %% ../nbs/60_core.ipynb #40929bb3
 def find_device(device: str | torch.device | None) -> torch.device:
-    "The device of that name, or the GPU where there is one; ValueError when it is not to be had."
+    """The device of that name, or the GPU where there is one; ValueError when it is not to be had.
+
+    Of several GPUs, each process that torchrun starts gets its own."""
     try:
         found = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        if found == torch.device("cuda") and "LOCAL_RANK" in os.environ:
+            found = torch.device("cuda", int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         torch.empty(1, device=found).item()  # a device without values, such as "meta", cannot
         return found
     except (RuntimeError, AssertionError, TypeError) as error:  # torch raises any of them

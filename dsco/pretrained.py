@@ -10,6 +10,7 @@ import operator
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import torch
 
 import dsco
 from .core import (cache_folder, check_place, check_writable, digest, find_device, first_line,
-                       number, of_kind, one_of, remove, replacing, set_aside, whole)
+                       number, of_kind, one_at_a_time, one_of, remove, replacing, set_aside, whole)
 from .data import ImageSet
 from .diffusion import ARCHITECTURES, Fit, fold_of, noise_schedule, untrained
 from .latents import Latents, fit_autoencoder
@@ -246,12 +247,15 @@ def fit_prior(images: ImageSet, *, minutes: float | None = None, steps: int | No
     recipe |= {"data": data_digest(images), "budget": budget}
     key = digest(recipe, dsco.__version__, torch.__version__)
     folder = prior_folder(file, key)
-    if folder and (kept := kept_prior(folder, images, recipe, file)):
-        return kept.to(find_device(device))
     partial = folder and folder.with_name(f"{key}.partial")
-    prior = train_prior(images, recipe, steps, minutes or 0, partial, find_device(device), progress)
-    if folder and partial:
-        keep_prior(prior, folder, partial)
+    # Of several processes with one cache, the first one trains; the others wait and load.
+    with one_at_a_time(partial) if partial and file == "auto" else nullcontext():
+        if folder and (kept := kept_prior(folder, images, recipe, file)):
+            return kept.to(find_device(device))
+        prior = train_prior(images, recipe, steps, minutes or 0, partial, find_device(device),
+                            progress)
+        if folder and partial:
+            keep_prior(prior, folder, partial)
     return prior
 
 # %% ../nbs/30_prior.ipynb #c1b0000a

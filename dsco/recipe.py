@@ -106,14 +106,17 @@ class Aim:
 
 # %% ../nbs/33_concentrate.ipynb #c1a00001
 def make_aim(images: ImageSet, feature_maps: Sequence[FeatureMap], recipe: Recipe = Recipe(), *,
-             seed: int = 0, device: str | torch.device = "cpu") -> Aim:
-    "Targets from two disjoint parts of `images`, computed and kept on `device`."
+             seed: int = 0, device: str | torch.device = "cpu",
+             labels: Sequence[int] | None = None) -> Aim:
+    """Targets from two disjoint parts of `images`, computed and kept on `device`.
+
+    `labels`: of these classes only (None: of all)."""
     fit, held = (ImageSet(part.images.to(device), part.labels, part.classes, part.statistics)
                  for part in images.split(recipe.held_out, seed=seed))
     name = recipe.objective
-    options = {"objective": name, "label_weight": recipe.label_weight}
+    options = {"objective": name, "label_weight": recipe.label_weight, "labels": labels}
     target = make_target(fit, feature_maps, **options)
-    start = target if name == "energy" else make_target(fit, feature_maps, objective="energy")
+    start = target if name == "energy" else make_target(fit, feature_maps, labels=labels)
     held_out = make_target(held, feature_maps, **options)
     choices = (name, recipe.label_weight, recipe.held_out, seed)
     return Aim(images, fit, target, held_out, start, choices)

@@ -104,11 +104,6 @@ class ConcentratedSet(VisionDataset):
         return cls(images.images[order], images.labels[order], images.classes,
                    origin=order.tolist(), config={"method": method, **config})
 
-    @classmethod
-    def merge(cls, parts: Sequence[ConcentratedSet]) -> ConcentratedSet:
-        "The shards of one run as one set (see `merge_sets`)."
-        return merge_sets(parts)
-
 # %% ../nbs/06_sets.ipynb #a0630001
 def check_set(small: ConcentratedSet) -> None:
     "Raise TypeError or ValueError, naming the argument, unless the parts of a set belong together."
@@ -126,19 +121,6 @@ def check_set(small: ConcentratedSet) -> None:
         raise ValueError(f"soft_labels has shape {tuple(soft.shape)}, but it must be {wanted}: one "
                          "row an image, one column a class.")
 
-# %% ../nbs/06_sets.ipynb #d153edde
-def merge_sets(parts: Sequence[ConcentratedSet]) -> ConcentratedSet:
-    "The shards of one run as one set; raises ValueError unless each class is in exactly one part."
-    parts = list(parts)
-    if not parts or any(part.classes != parts[0].classes for part in parts):
-        raise ValueError(f"parts has {len(parts)} sets with different or no class lists, but they "
-                         "must share one: merge the shards of one run.")
-    held = [sorted(set(part.labels.tolist())) for part in parts]
-    if sorted(sum(held, [])) != list(range(len(parts[0].classes))):
-        raise ValueError(f"parts hold the classes {held}, but each of the {len(parts[0].classes)} "
-                         "classes must be in exactly one: merge all shards of one run.")
-    return join(parts, merge_configs(parts))
-
 # %% ../nbs/06_sets.ipynb #a0630002
 def join(parts: Sequence[ConcentratedSet], config: dict) -> ConcentratedSet:
     "The images of all `parts`, class by class; within a class in the order of the parts."
@@ -150,24 +132,6 @@ def join(parts: Sequence[ConcentratedSet], config: dict) -> ConcentratedSet:
                            parts[0].classes, origin=[origin[i] for i in order.tolist()],
                            soft_labels=torch.cat(soft)[order] if len(soft) == len(parts) else None,
                            config=config)
-
-# %% ../nbs/06_sets.ipynb #a0630003
-def merge_configs(parts: Sequence[ConcentratedSet]) -> dict:
-    """What the parts agree on; the rest part by part under `shards`.
-
-    With the sum of `seconds`, and the mean `discrepancy` and `nfe_per_image`."""
-    configs = [part.config for part in parts]
-    same = {key: value for key, value in configs[0].items()
-            if all(key in c and c[key] == value for c in configs)}
-    shards = [{key: value for key, value in c.items() if key not in same} for c in configs]
-    merged = {**same, "shards": shards}
-    if all("seconds" in c for c in configs):
-        merged["seconds"] = round(sum(c["seconds"] for c in configs), 1)
-    for key in ("loss", "nfe_per_image"):
-        if all(key in c for c in configs):
-            total = sum(c[key] * len(part) for c, part in zip(configs, parts))
-            merged[key] = total / sum(map(len, parts))
-    return merged
 
 # %% ../nbs/06_sets.ipynb #e254c6f7
 def class_folder(label: int, name: str, classes: int) -> str:

@@ -341,20 +341,27 @@ class Target:
 
 
 def make_target(images: ImageSet, feature_maps: Sequence[FeatureMap], *,
-                objective: str | Objective = "energy", label_weight: float = 0.0) -> Target:
+                objective: str | Objective = "energy", label_weight: float = 0.0,
+                labels: Sequence[int] | None = None) -> Target:
     """Summaries of every class of `images` under every feature map; keeps no image.
 
-    `label_weight`: at least 0. Raises ValueError for no feature maps, an unknown objective and a
-    class without images."""
+    `label_weight`: at least 0. `labels`: the classes to summarise (None: all); those left out have
+    no summaries. Raises ValueError for no feature maps, an unknown objective and a class without
+    images."""
     feature_maps = listed("feature_maps", feature_maps, lambda _, phi: phi, "[pixel_features()]")
     objective = find_objective(objective)
-    if missing := [name for name, n in zip(images.classes, images.counts.tolist()) if n == 0]:
+    counts, every = images.counts.tolist(), range(len(images.classes))
+    labels = every if labels is None else labels
+    if missing := [images.classes[c] for c in labels if counts[c] == 0]:
         raise ValueError(f"images has no example of {', '.join(missing)}, but every class needs a "
                          "target: leave these classes out.")
-    parts = [images.subset(target_rows(images, c, objective)) for c in range(len(images.classes))]
-    return Target(feature_maps, objective, [
-        [objective.summarise(feature_batches(phi, part)) for phi in feature_maps]
-        for part in parts], number("label_weight", label_weight, 0))
+
+    def summaries(label: int) -> list[Summary]:
+        part = images.subset(target_rows(images, label, objective))
+        return [objective.summarise(feature_batches(phi, part)) for phi in feature_maps]
+
+    return Target(feature_maps, objective, [summaries(c) if c in labels else [] for c in every],
+                  number("label_weight", label_weight, 0))
 
 # %% ../nbs/05_discrepancy.ipynb #5a1d001a
 def target_rows(images: ImageSet, label: int, objective: Objective) -> Tensor:

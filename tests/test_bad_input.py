@@ -573,21 +573,20 @@ CASES = {
         ValueError,
         ["doping", "data="],
     ),
-    "search kept in a folder": (
-        lambda t: t.concentrate(file=t.folder),
+    "blocks kept in a file": (
+        lambda t: t.concentrate(file=t.tree("a/1.png") / "a/1.png"),
         ValueError,
-        ["file is", "folder"],
+        ["file is", "1.png", "name a folder"],
+    ),
+    "blocks kept in a folder of others": (
+        lambda t: t.concentrate(file=t.tree("a/1.png")),
+        ValueError,
+        ["file is", "name another folder"],
     ),
     "prior kept in a folder of others": (
         lambda t: (t.tree("a/1.png"), Prior.fit(t.few, steps=1, file=t.folder)),
         FileExistsError,
         ["folder is", "saved prior"],
-    ),
-    "shard out of range": (lambda t: t.concentrate(shard=(3, 3)), ValueError, ["shard is (3, 3)"]),
-    "more shards than classes": (
-        lambda t: t.concentrate(shard=(0, 11)),
-        ValueError,
-        ["shard is (0, 11)", "10"],
     ),
     "chunk of nothing": (lambda t: t.concentrate(chunk=0), ValueError, ["chunk is 0"]),
     "no feature map": (
@@ -709,17 +708,6 @@ CASES = {
         ["count is 4", "3"],
     ),
     "prefix too long": (lambda t: t.set.prefix(3), ValueError, ["ipc is 3", "2"]),
-    "merge of the same classes": (
-        lambda t: ConcentratedSet.merge([t.set, t.set]),
-        ValueError,
-        ["parts", "exactly one"],
-    ),
-    "merge that lacks a class": (
-        lambda t: ConcentratedSet.merge([t.set.take(torch.arange(10))]),
-        ValueError,
-        ["parts", "[0, 1, 2, 3, 4]"],
-    ),
-    "merge of nothing": (lambda t: ConcentratedSet.merge([]), ValueError, ["parts", "0 sets"]),
     "save over other things": (
         lambda t: t.set.save(t.tree("a/1.png")),
         FileExistsError,
@@ -1244,7 +1232,6 @@ def test_nothing_is_begun_before_the_request_is_checked(things, monkeypatch):
     for wrong in (
         {"ipc": 0},
         {"doping": "some"},
-        {"shard": (1, 1)},
         {"feature_maps": []},
         {"chunk": 0},
         {"data": things.without(3)},

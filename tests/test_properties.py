@@ -34,6 +34,7 @@ from dsco.selection import (
     select_random,
     select_residual,
 )
+from dsco.sets import join
 from dsco.target import (
     OBJECTIVES,
     KernelObjective,
@@ -277,7 +278,7 @@ def test_k_means_takes_the_rows_nearest_the_means_of_clusters(sizes, seed):
 
 
 @given(images=image_sets(), seed=seeds)
-def test_merging_any_partition_of_the_classes_gives_the_same_set(images, seed):
+def test_joining_any_partition_of_the_classes_gives_the_same_set(images, seed):
     order = images.labels.argsort(stable=True)
     classes, g = len(images.classes), torch.Generator().manual_seed(seed)
     whole = ConcentratedSet(
@@ -289,7 +290,7 @@ def test_merging_any_partition_of_the_classes_gives_the_same_set(images, seed):
         for k in part_of.unique().tolist()
     ]
     parts = [parts[k] for k in torch.randperm(len(parts), generator=g).tolist()]
-    merged = ConcentratedSet.merge(parts)
+    merged = join(parts, {})
     assert torch.equal(merged.images, whole.images) and torch.equal(merged.labels, whole.labels)
     assert merged.origin == whole.origin
 

@@ -1,4 +1,4 @@
-"Concentrated sets: on disk, in shards, interrupted, and cut short."
+"Concentrated sets: on disk, in blocks, interrupted, and cut short."
 
 import json
 import math
@@ -146,12 +146,6 @@ def test_a_set_trains_like_any_torchvision_dataset(doped):
     )
 
 
-def shards(n, prior, few, feature_maps, **options):
-    "The parts of one call, each made by itself."
-    one = {"data": few, "feature_maps": feature_maps, **QUIET, **options}
-    return [concentrate(prior, shard=(k, n), **one) for k in range(n)]
-
-
 def test_real_images_come_first_and_count_in_the_loss(prior, few, feature_maps):
     "The search for the others sees them: with other real images it finds other synthetic ones."
     from dsco.selection import select_missing
@@ -165,24 +159,33 @@ def test_real_images_come_first_and_count_in_the_loss(prior, few, feature_maps):
     assert made.shape == plain.images.shape and not torch.equal(made, plain.images)
 
 
-def test_shards_make_the_whole(whole, prior, few, feature_maps):
-    "Bitwise on one device, whoever makes which classes, with 7 images in memory or 500."
-    parts = shards(3, prior, few, feature_maps, ipc=2, recipe=short(4), chunk=7)
-    merged = ConcentratedSet.merge(parts[::-1])
-    assert same_set(merged, whole)
-    assert merged.config["loss"] == pytest.approx(whole.config["loss"], abs=1e-5)
+def test_blocks_make_the_whole(whole, prior, few, feature_maps):
+    "Each class alone, or three together: on a CPU the same images up to rounding, here none."
+    for chunk in (2, 7):
+        options = {"ipc": 2, "recipe": short(4), "chunk": chunk, **QUIET}
+        small = concentrate(prior, data=few, feature_maps=feature_maps, **options)
+        assert torch.equal(small.labels, whole.labels) and small.origin == whole.origin
+        assert (small.images.int() - whole.images.int()).abs().max() <= 1
+        assert small.config["loss"] == pytest.approx(whole.config["loss"], abs=1e-5)
+        history = torch.tensor([small.config["history"], whole.config["history"]])
+        assert torch.allclose(*history, atol=1e-4)
 
 
-def test_shards_of_one_image_a_class(prior, few, feature_maps):
-    "The smallest batches, where arithmetic is most likely to differ."
-    options = {"ipc": 1, "recipe": short(3)}
-    [at_once] = shards(1, prior, few, feature_maps, **options)
-    assert same_set(ConcentratedSet.merge(shards(4, prior, few, feature_maps, **options)), at_once)
+def test_blocks_of_a_doped_set(doped, prior, few, feature_maps):
+    options = {"ipc": 3, "recipe": short(0), "doping": 1 / 3, "chunk": 5, **QUIET}
+    small = concentrate(prior, data=few, feature_maps=feature_maps, **options)
+    assert same_set(small, doped)
 
 
-def test_shards_of_a_doped_set(doped, prior, few, feature_maps):
-    parts = shards(2, prior, few, feature_maps, ipc=3, recipe=short(0), doping=1 / 3)
-    assert same_set(ConcentratedSet.merge(parts), doped)
+def test_blocks_of_samples_alone(prior, feature_maps):
+    "Without data each block draws its own samples to work towards, the same as all blocks together."
+    recipe = Recipe(2, steps=2, reference=250, reference_steps=2)
+    make = lambda chunk: concentrate(
+        prior, ipc=1, recipe=recipe, feature_maps=feature_maps, chunk=chunk, **QUIET
+    )
+    one, ten = make(50), make(1)
+    assert (one.images.int() - ten.images.int()).abs().max() <= 1
+    assert one.config["loss"] == pytest.approx(ten.config["loss"], abs=1e-4)
 
 
 def test_the_same_call_gives_the_same_set(whole, prior, few, feature_maps):
@@ -224,7 +227,7 @@ def test_prefixes(whole, doped, few):
 
 
 def test_auto_doping_never_sees_the_validation_images(prior, few, monkeypatch):
-    "Default feature maps of the trial are trained on its training part; candidates hold all classes; shards agree on the share."
+    "Default feature maps of the trial are trained on its training part; candidates hold all classes."
     module = sys.modules["dsco.concentration"]
     trained_on, validated = [], []
     original = module.default_features
@@ -242,10 +245,9 @@ def test_auto_doping_never_sees_the_validation_images(prior, few, monkeypatch):
         return type("Result", (), {"accuracies": [50 + 10 * small.real_share] * 2})
 
     monkeypatch.setattr(module, "evaluate", judge)
-    make = lambda **options: concentrate(
-        prior, ipc=2, data=few, recipe=short(0), doping=Auto(shares=(0, 0.5)), **QUIET, **options
+    small = concentrate(
+        prior, ipc=2, data=few, recipe=short(0), doping=Auto(shares=(0, 0.5)), **QUIET
     )
-    small = make()
     pixels = lambda images: {bytes(image.numpy().tobytes()) for image in images.images}
     assert small.config["doping"] == 0.5 and small.config["doping_scores"] == {
         "0.0": [50, 50],
@@ -258,7 +260,6 @@ def test_auto_doping_never_sees_the_validation_images(prior, few, monkeypatch):
             and not pixels(validation) & pixels(trained_on[1])
             and not pixels(validation) & pixels(candidate)
         )
-    assert same_set(ConcentratedSet.merge([make(shard=(k, 2)) for k in range(2)]), small)
 
 
 RUN = """
@@ -294,7 +295,8 @@ def test_a_killed_search_goes_on_to_the_same_set(
     "A process is killed in the middle of its search; this one takes the search over."
     monkeypatch.setenv("DSCO_CACHE", str(tmp_path / "cache"))
     updates = lambda: [
-        torch.load(file, weights_only=True)["update"] for file in (tmp_path / "cache").rglob("*.pt")
+        torch.load(file, weights_only=True)["update"]
+        for file in (tmp_path / "cache").rglob("*.part")
     ]
     process = subprocess.Popen(
         [sys.executable, "-c", RUN, str(saved_prior), str(tmp_path / "set")],
@@ -343,7 +345,7 @@ def test_metadata_is_one_json_object_a_line(doped, tmp_path):
     )
 
 
-def test_a_late_shard_can_be_saved_and_its_card_shows_it(tmp_path):
+def test_a_set_of_late_classes_can_be_saved_and_its_card_shows_it(tmp_path):
     labels = torch.arange(20, 25)
     small = ConcentratedSet(
         torch.zeros(5, 1, 8, 8, dtype=torch.uint8), labels, [f"class {c}" for c in range(25)]
