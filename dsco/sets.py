@@ -162,7 +162,7 @@ def checked_origin(entry: Any) -> str | int:
                          "of a real image, a whole number of at least 0: convert it.")
     return int(entry)
 
-# %% ../nbs/06_sets.ipynb #fb6fb741
+# %% ../nbs/06_sets.ipynb #120de5ff
 def positions(index: Any, n: int) -> Tensor:
     "What `index` takes of `n` images, as int64 positions from 0 on; IndexError for anything else."
     try:
@@ -172,7 +172,7 @@ def positions(index: Any, n: int) -> Tensor:
     if found is None or found.ndim > 1:
         raise IndexError(f"index is {shown(index)}, but the set has {n} images: pass positions "
                          f"from 0 to {n - 1}, a slice, or a mask with an entry an image.")
-    return torch.tensor(found)
+    return torch.tensor(found.tolist(), dtype=torch.int64)
 
 # %% ../nbs/06_sets.ipynb #d153edde
 def merge_sets(parts: Sequence[ConcentratedSet]) -> ConcentratedSet:

@@ -854,6 +854,7 @@ def test_sets_are_cut_like_sequences():
         for part in (small[index], small.take(index)):
             assert same_in_all(part, wanted) and part.origin == [7, 1] and part.transform is str
     assert small[::-1].origin == small.origin[::-1]
+    small.transform = None
     for index in (1, -5, np.int64(1), torch.tensor(1)):
         assert small[index] == small[1]
     for bad in (6, -7, [0, 6], "a", 1.5, [0.5], None, mask[:3], [[0]]):
