@@ -62,6 +62,9 @@ def check_out(folder: Path) -> None:
 # %% ../nbs/64_command_line.ipynb #64a00008
 def save_and_say(small, words: argparse.Namespace) -> None:
     "Save a set where `words` say, and print what was made and what comes next."
+    from dsco.core import readable
+
+    small.config["command"] = readable(words.typed)
     folder = save_somewhere(small, words.out)
     print("\n\n".join([*verdicts(small), f"{small!r}\nsaved in {folder}"]))
     if words.data:
@@ -375,6 +378,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             if unknown:
                 raise ValueError(f"unrecognized arguments: {' '.join(unknown)} "
                                  f"(see dsco {words.command} --help)")
+            words.typed = shlex.join(["dsco", *map(str, sys.argv[1:] if argv is None else argv)])
             words.work(words)
             code = 0
         except SystemExit as stop:

@@ -6,20 +6,26 @@
 from __future__ import annotations
 
 import json
+import numbers
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
+import yaml
 from PIL import Image
 from torch import Tensor
 from torchvision.datasets import VisionDataset
 
 from . import __version__
-from .core import check_place, readable, replacing
+from .core import (cache_folder, check_place, digest, first_line, of_kind, readable, replacing,
+                       shown)
 from .data import ImageSet, check_images, check_labels, image_grid, stack_images, to_picture
 from .readers import open_image
 
@@ -33,22 +39,27 @@ class ConcentratedSet(VisionDataset):
     `images`: uint8 (N, C, H, W), class by class; within a class the order is the set's own, best
     first. `labels`: int64 (N,). `soft_labels`: float32 (N, classes) or None. `origin`: for each
     image "synthetic", or the position of the real image in the set it was taken from. `config`: how
-    it was made."""
+    it was made, in what JSON can hold. `small[3]` is a pair, `small[:3]` a set. Raises TypeError or
+    ValueError, naming the argument, when the parts do not belong together."""
 
     def __init__(self, images: Tensor, labels: Tensor, classes: Sequence[str], *,
                  origin: Sequence[str | int] | None = None, soft_labels: Tensor | None = None,
                  config: dict | None = None, transform=None, target_transform=None):
         super().__init__(root="", transform=transform, target_transform=target_transform)
         self.images, self.labels, self.classes = images, labels, list(map(readable, classes))
-        self.origin = list(origin) if origin is not None else ["synthetic"] * len(images)
-        self.soft_labels, self.config = soft_labels, config or {}
+        origin = ["synthetic"] * len(images) if origin is None else origin
+        self.origin = list(map(checked_origin, origin))
+        self.soft_labels, self.config = soft_labels, {} if config is None else config
         check_set(self)
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[Any, Any]:
-        picture, label = to_picture(self.images[index]), int(self.labels[index])
+    def __getitem__(self, index: Any) -> Any:
+        row = positions(index, len(self))
+        if row.ndim:
+            return self.take(row)
+        picture, label = to_picture(self.images[row]), int(self.labels[row])
         return (self.transform(picture) if self.transform else picture,
                 self.target_transform(label) if self.target_transform else label)
 
@@ -67,12 +78,14 @@ class ConcentratedSet(VisionDataset):
         "Share of images that are real."
         return sum(o != "synthetic" for o in self.origin) / len(self)
 
-    def take(self, index: Tensor) -> ConcentratedSet:
-        "The images at `index`, int64 positions."
-        soft = None if self.soft_labels is None else self.soft_labels[index]
-        origin = [self.origin[i] for i in index.tolist()]
-        return ConcentratedSet(self.images[index], self.labels[index], self.classes, origin=origin,
-                               soft_labels=soft, config=self.config)
+    def take(self, index: Tensor | Sequence[int] | slice) -> ConcentratedSet:
+        "The images at `index`: positions, a slice or a mask; IndexError where there are none."
+        rows = positions(index, len(self)).flatten()
+        soft = None if self.soft_labels is None else self.soft_labels[rows]
+        origin = [self.origin[i] for i in rows.tolist()]
+        return ConcentratedSet(self.images[rows], self.labels[rows], self.classes, origin=origin,
+                               soft_labels=soft, config=self.config, transform=self.transform,
+                               target_transform=self.target_transform)
 
     def prefix(self, ipc: int) -> ConcentratedSet:
         "The first `ipc` images of every class: a smaller set of the same run."
@@ -84,23 +97,33 @@ class ConcentratedSet(VisionDataset):
         small = self.take(torch.cat(rows))
         changed = {"ipc": ipc, "prefix_of_ipc": self.ipc} if ipc < self.ipc else {}
         small.config = {**self.config, **changed}
-        small.transform, small.target_transform = self.transform, self.target_transform
         return small
 
     def save(self, folder: str | Path) -> Path:
         "Write the set to `folder` (see `save_set`); returns the folder."
-        return save_set(self, Path(folder))
+        return save_set(self, folder)
 
     @classmethod
     def load(cls, folder: str | Path) -> ConcentratedSet:
-        "Read a set written by `save` (see `load_set`)."
-        return load_set(Path(folder))
+        """Read a set from a folder written by `save`, or from the hub by its name, "user/name".
+
+        Raises FileNotFoundError where there is none, ValueError for one that is not as it was
+        saved."""
+        return load_set(folder)
+
+    def push_to_hub(self, name: str, *, private: bool = False) -> str:
+        """Put what `save` writes on the Hugging Face hub as the data set "user/name".
+
+        Returns its address. What an older version left there is replaced. Raises ValueError for
+        another name, ConnectionError when the hub does not take it."""
+        return push_set(self, name, private)
 
     @classmethod
-    def from_selection(cls, images: ImageSet, index: Tensor, *, method: str,
+    def from_selection(cls, images: ImageSet, index: Tensor | Sequence[int], *, method: str,
                        **config) -> ConcentratedSet:
         "Real images at `index` as a set, for the selection methods."
-        order = index[torch.argsort(images.labels[index], stable=True)]
+        rows = positions(index, len(images)).flatten()
+        order = rows[torch.argsort(images.labels[rows], stable=True)]
         return cls(images.images[order], images.labels[order], images.classes,
                    origin=order.tolist(), config={"method": method, **config})
 
@@ -109,6 +132,7 @@ def check_set(small: ConcentratedSet) -> None:
     "Raise TypeError or ValueError, naming the argument, unless the parts of a set belong together."
     check_images(small.images)
     check_labels(small.labels, len(small.images), small.classes)
+    of_kind("config", small.config, dict, "pass how the set was made, like {'method': 'mine'}")
     if len(small.origin) != len(small.images):
         raise ValueError(f"origin has {len(small.origin)} entries, but there are "
                          f"{len(small.images)} images: give one each.")
@@ -120,6 +144,30 @@ def check_set(small: ConcentratedSet) -> None:
     if soft.shape != (wanted := (len(small.images), len(small.classes))):
         raise ValueError(f"soft_labels has shape {tuple(soft.shape)}, but it must be {wanted}: one "
                          "row an image, one column a class.")
+
+# %% ../nbs/06_sets.ipynb #78c4902a
+def checked_origin(entry: Any) -> str | int:
+    "One entry of `origin`, a number as Python's int; raises ValueError for what is none."
+    if isinstance(entry, Tensor) and entry.ndim == 0:
+        entry = entry.item()
+    if isinstance(entry, str) and entry == "synthetic":
+        return "synthetic"
+    if isinstance(entry, bool) or not isinstance(entry, numbers.Integral) or entry < 0:
+        raise ValueError(f"origin has {shown(entry)}, but it must hold 'synthetic' or the position "
+                         "of a real image, a whole number of at least 0: convert it.")
+    return int(entry)
+
+# %% ../nbs/06_sets.ipynb #120de5ff
+def positions(index: Any, n: int) -> Tensor:
+    "What `index` takes of `n` images, as int64 positions from 0 on; IndexError for anything else."
+    try:
+        found = np.arange(n)[list(index) if isinstance(index, (tuple, range)) else index]
+    except (IndexError, TypeError, ValueError):
+        found = None
+    if found is None or found.ndim > 1:
+        raise IndexError(f"index is {shown(index)}, but the set has {n} images: pass positions "
+                         f"from 0 to {n - 1}, a slice, or a mask with an entry an image.")
+    return torch.tensor(found.tolist(), dtype=torch.int64)
 
 # %% ../nbs/06_sets.ipynb #a0630002
 def join(parts: Sequence[ConcentratedSet], config: dict) -> ConcentratedSet:
@@ -134,9 +182,13 @@ def join(parts: Sequence[ConcentratedSet], config: dict) -> ConcentratedSet:
                            config=config)
 
 # %% ../nbs/06_sets.ipynb #e254c6f7
+SPLIT_WORDS = "train|training|validation|valid|dev|val|test|testing|eval|evaluation"
+
+
 def class_folder(label: int, name: str, classes: int) -> str:
     "Folder of a class: its number, zero-padded so that text sorts like numbers, and its name."
     safe = "".join(ch if ch.isalnum() or ch in "-_." else "_" for ch in name)
+    safe = re.sub(f"(?<![^-_.0-9])(?=({SPLIT_WORDS})(?![^-_.0-9]))", "class", safe)
     safe = safe.encode()[:120].decode(errors="ignore")  # file systems take 255 bytes
     return f"{label:0{len(str(classes - 1))}d}_{safe}"
 
@@ -150,37 +202,78 @@ def write_images(small: ConcentratedSet, folder: Path) -> None:
         seen[label] += 1
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         to_picture(image).save(folder / name)
-        rows.append({"file_name": name, "label": label, "class": kind, "origin": origin})
+        rows.append({"file_name": name, "label": label, "class": kind, "origin": str(origin)})
     lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
 
 # %% ../nbs/06_sets.ipynb #509b737e
 def preview(small: ConcentratedSet, *, columns: int = 10) -> Image.Image:
-    "The first images of every class, one class a row (at most 20 classes)."
+    "The first images of every class, one class a row (at most 20), at most 1,000 pixels a side."
     rows = [(small.labels == c).nonzero().flatten()[:columns] for c in small.labels.unique()[:20]]
     width = max(len(row) for row in rows)
-    blank = torch.full_like(small.images[:1], 255)
-    images = [torch.cat([small.images[row], blank.repeat(width - len(row), 1, 1, 1)])
-              for row in rows]
-    scale = max(1, 64 // small.images.shape[-1])
+    most = 998 // max(width, len(rows)) - 1
+    images = [shrink(small.images[row], most) for row in rows]
+    blank = torch.full_like(images[0][:1], 255)
+    images = [torch.cat([row, blank.repeat(width - len(row), 1, 1, 1)]) for row in images]
+    h, w = blank.shape[-2:]
+    scale = max(1, min(64 // w, 998 // (len(rows) * (h + 1)), 998 // (width * (w + 1))))
     return image_grid(torch.cat(images), columns=width, scale=scale)
+
+
+def shrink(images: Tensor, most: int) -> Tensor:
+    "Images (N, C, H, W) with a longer side of at most `most` pixels; smaller ones as they are."
+    h, w = images.shape[-2:]
+    if max(h, w) <= most:
+        return images
+    size = [max(1, side * most // max(h, w)) for side in (h, w)]
+    return F.interpolate(images.float(), size, mode="area").round().to(torch.uint8)
+
+# %% ../nbs/06_sets.ipynb #01497537
+def card_head(classes: Sequence[str]) -> str:
+    "The YAML head of a dataset card."
+    names = {str(label): name for label, name in enumerate(classes)}
+    kinds = {"image": "image", "label": {"class_label": {"names": names}}, "class": "string",
+             "origin": "string"}
+    features = [{"name": name, "dtype": kind} for name, kind in kinds.items()]
+    # Under `configs`, not under `dataset_info`: that one is overruled by the columns of the file.
+    files = {"config_name": "default", "data_files": ["*/*.png", "metadata.jsonl"],
+             "features": features}
+    head = {"task_categories": ["image-classification"],
+            "tags": ["dataset-concentration", "dataset-distillation"], "configs": [files]}
+    return f"---\n{yaml.safe_dump(head, sort_keys=False, width=1000)}---\n"
+
+# %% ../nbs/06_sets.ipynb #e78e80f2
+def in_line(value: object) -> str:
+    "A value as one line of Markdown, which a table can hold."
+    return re.sub(r"([|\\`*<])", r"\\\1", " ".join(str(value).split()))
+
+
+def used(config: Mapping[str, Any]) -> dict[str, str]:
+    "The settings of a run that its result depends on, as far as a line can hold them."
+    idle = [] if "doping_scores" in config else [key for key in config if key.startswith("trial_")]
+    if config.get("data") != "the prior's own samples":
+        idle += ["reference", "reference_steps"]
+    return {in_line(key): in_line(value) for key, value in config.items()
+            if isinstance(value, (str, int, float, bool)) and key not in idle}
 
 # %% ../nbs/06_sets.ipynb #a0630005
 def dataset_card(small: ConcentratedSet, name: str) -> str:
-    "README.md of a saved set: what it is, how it was made, how to load it."
-    about = {k: v for k, v in small.config.items() if isinstance(v, (str, int, float, bool))}
-    table = "\n".join(f"| {key} | {value} |" for key, value in about.items())
-    real = f"{100 * small.real_share:.0f} % real, the rest synthetic"
-    return f"""---
-task_categories: [image-classification]
-tags: [dataset-concentration, dataset-distillation]
-configs:
-- config_name: default
-  data_files: "*/*.png"
----
-# {name}
+    """README.md of a saved set: what it is, how it was made, how to load it.
 
-{len(small)} images of {len(small.classes)} classes ({real}), made with dsco {__version__}.
+    `name`: what it is loaded by, a folder or "user/name"."""
+    table = "\n".join(f"| {key} | {value} |" for key, value in used(small.config).items())
+    counts = torch.bincount(small.labels, minlength=len(small.classes)).unique().tolist()
+    classes = ", ".join(map(in_line, small.classes[:20]))
+    more = f" and {len(small.classes) - 20} more" if len(small.classes) > 20 else ""
+    c, h, w = small.images.shape[1:]
+    path = json.dumps(name, ensure_ascii=False)
+    return f"""{card_head(small.classes)}# {in_line(name)}
+
+{len(small)} images of {len(small.classes)} classes ({100 * small.real_share:.0f} % real, the rest
+synthetic), {" to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))} a class, each of
+{w}×{h} pixels in {"grey" if c == 1 else "colour"}; made with dsco {__version__}.
+
+Classes: {classes}{more}.
 
 ![the first images of every class](preview.png)
 
@@ -188,12 +281,19 @@ configs:
 |---|---|
 {table}
 
-The folders are an ImageFolder tree; `metadata.jsonl` gives each file's label and origin
-("synthetic", or the index of the real image), `config.json` everything about the run.
+The folders are an ImageFolder tree; `metadata.jsonl` gives each file's label, class and origin
+("synthetic", or the position of the real image), `config.json` everything about the run. Three
+ways to load it:
 
 ```python
 from dsco import ConcentratedSet
-small = ConcentratedSet.load("{name}")
+small = ConcentratedSet.load({path})
+
+from datasets import load_dataset
+columns = load_dataset({path})["train"]  # image, label, class, origin
+
+from torchvision.datasets import ImageFolder
+pairs = ImageFolder({path})  # a folder on disk; a class is called by its number and name
 ```
 """
 
@@ -203,15 +303,25 @@ def holds_set(folder: Path) -> bool:
     return (folder / "config.json").is_file() and (folder / "metadata.jsonl").is_file()
 
 
-def read_rows(folder: Path) -> list[dict]:
+def read_rows(folder: Path) -> list:
     "The lines of metadata.jsonl."
-    text = (folder / "metadata.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.split("\n") if line]
+    return read_json(folder / "metadata.jsonl", lambda text: [*filter(None, text.split("\n"))])
+
+
+def read_json(file: Path, parts: Callable[[str], list[str]] = lambda text: [text]) -> list:
+    "The JSON values in the `parts` of a text file; ValueError, naming it, where it has others."
+    try:  # some editors put a mark in front of the text
+        return [json.loads(part) for part in parts(file.read_text(encoding="utf-8-sig"))]
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file.name} is no JSON, {first_line(error)}") from error
 
 # %% ../nbs/06_sets.ipynb #a0630007
+OWN_FILES = ("config.json", "metadata.jsonl", "soft_labels.safetensors", "README.md", "preview.png")
+
+
 def set_files(folder: Path) -> Callable[[str], bool]:
     "Whether a file in `folder`, by its name in it, was put there with a saved set."
-    own = {"config.json", "metadata.jsonl", "README.md", "preview.png", "soft_labels.safetensors"}
+    own = set(OWN_FILES)
     if not holds_set(folder):
         return lambda name: False
     with suppress(ValueError, KeyError, TypeError):
@@ -230,30 +340,67 @@ def check_holder(folder: Path, *, tries: int = 10) -> None:
         time.sleep(0.05)
     return check_place(folder, set_files(folder), "a saved set")
 
+# %% ../nbs/06_sets.ipynb #749d5496
+FORMAT = 2  # of config.json; 1 had the run's words beside its own, numbers in `origin`, no digest
+
+
+def set_digest(small: ConcentratedSet) -> str:
+    "A digest of all that a set is: its pixels, labels, classes, origin and config."
+    soft = [] if small.soft_labels is None else [small.soft_labels]
+    words = [small.classes, small.origin, json.loads(as_json(small.config))]
+    return digest(small.images, small.labels, *soft, *words)
+
+
+def as_json(config: dict) -> str:
+    "A config as JSON; raises ValueError for what JSON cannot hold."
+    for key, value in config.items():
+        try:
+            json.dumps({key: value}, allow_nan=False, ensure_ascii=False).encode()
+        except (TypeError, ValueError, RecursionError):
+            raise ValueError(f"config has {shown(value)} under {shown(key)}, which JSON cannot "
+                             "hold: make it text or finite numbers, or leave it out.") from None
+    return json.dumps(config)
+
+# %% ../nbs/06_sets.ipynb #51c2e969
+def about_set(small: ConcentratedSet) -> dict:
+    "What config.json holds."
+    return {"format": FORMAT, "classes": small.classes, "shape": list(small.images.shape[1:]),
+            "images": len(small), "soft_labels": small.soft_labels is not None,
+            "digest": set_digest(small), "config": small.config}
+
 # %% ../nbs/06_sets.ipynb #bfe1f645
-def save_set(small: ConcentratedSet, folder: Path) -> Path:
+def save_set(small: ConcentratedSet, folder: str | Path, name: str | None = None) -> Path:
     """Write an ImageFolder tree with metadata.jsonl, config.json, README.md and preview.png.
 
-    Soft labels go to soft_labels.safetensors. The folder appears complete or not at all; an
-    existing one is replaced only if it holds a set, else FileExistsError."""
-    folder = Path(folder).expanduser()
+    Soft labels go to soft_labels.safetensors. `name`: in the card, None for that of the folder.
+    The folder appears complete or not at all; an existing one is replaced only if it holds a set,
+    else FileExistsError; ValueError, before anything is written, for a config that JSON cannot
+    hold."""
+    folder = named_folder(folder)
+    about = about_set(small)
     check_holder(folder)
     final = folder.resolve()
-    shape = list(small.images.shape[1:])
-    config = {"format": 1, "classes": small.classes, "shape": shape, **small.config}
     with replacing(final) as temporary:
         write_images(small, temporary)
-        text = json.dumps(config, indent=1, ensure_ascii=False)
+        text = json.dumps(about, indent=1, ensure_ascii=False)
         (temporary / "config.json").write_text(text, encoding="utf-8")
         if small.soft_labels is not None:
             from safetensors.torch import save_file
 
-            soft = {"soft_labels": small.soft_labels.contiguous()}
+            soft = {"soft_labels": small.soft_labels.detach().contiguous()}
             save_file(soft, temporary / "soft_labels.safetensors")
         preview(small).save(temporary / "preview.png")
-        card = dataset_card(small, final.name)
+        card = dataset_card(small, name or final.name)
         (temporary / "README.md").write_text(card, encoding="utf-8")
     return folder
+
+
+def named_folder(folder: str | Path) -> Path:
+    "A folder as a path; raises TypeError or ValueError for what names none."
+    of_kind("folder", folder, (str, Path), "pass where the set is")
+    if folder == "":
+        raise ValueError("folder is '', which names no place: pass '.' for this folder.")
+    return Path(folder).expanduser()
 
 # %% ../nbs/06_sets.ipynb #a063000b
 def check_inside(folder: Path, names: Sequence[str]) -> None:
@@ -264,47 +411,173 @@ def check_inside(folder: Path, names: Sequence[str]) -> None:
         if path.is_absolute() or ".." in path.parts or not inside:
             raise ValueError(f"{str(path)!r} lies outside the folder")
 
+# %% ../nbs/06_sets.ipynb #32b82f78
+def read_about(folder: Path) -> dict:
+    "What config.json of any format holds, that of an older one as far as it goes."
+    check_inside(folder, OWN_FILES)
+    [about] = read_json(folder / "config.json")
+    if not isinstance(about, dict) or type(about.get("format")) is not int or about["format"] < 1:
+        raise ValueError("config.json is not that of a saved set")
+    if about["format"] == 1 and not {"digest", "config"} <= about.keys():
+        own = {key: about.pop(key, None) for key in ("format", "classes", "shape")}
+        about = {**own, "images": None, "soft_labels": None, "digest": None, "config": about}
+    return about
+
+# %% ../nbs/06_sets.ipynb #d6af2f8a
+def check_about(about: dict) -> None:
+    "Raise ValueError unless the classes are a list of names and the shape is (1 or 3, H, W)."
+    classes, shape = about["classes"], about["shape"]
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise ValueError(f"config.json has {shown(classes)} for a list of class names")
+    sides = isinstance(shape, list) and all(type(side) is int and side > 0 for side in shape)
+    if not sides or len(shape) != 3 or shape[0] not in (1, 3):
+        raise ValueError(f"config.json has {shown(shape)} for the shape of an image")
+
+
+def check_rows(rows: list, classes: list[str], count: int | None) -> None:
+    "Raise ValueError unless there are `count` lines, of different files, each with its class."
+    if len(rows) != count and count is not None or not rows:
+        raise ValueError(f"metadata.jsonl lists {len(rows)} images, and config.json {count}")
+    if odd := [n for n, row in enumerate(rows, 1) if not good_row(row, classes)]:
+        raise ValueError(f"line {odd[0]} of metadata.jsonl, {shown(rows[odd[0] - 1])}, lacks a "
+                         "file_name, an origin, or a label that belongs to its class")
+    names = [row["file_name"] for row in rows]
+    if twice := [name for name in set(names) if names.count(name) > 1]:
+        raise ValueError(f"metadata.jsonl lists {min(twice)!r} twice")
+
+
+def good_row(row: Any, classes: list[str]) -> bool:
+    "Whether a line of metadata.jsonl has what it must."
+    return (isinstance(row, dict) and type(label := row.get("label")) is int
+            and 0 <= label < len(classes) and row.get("class") == classes[label]
+            and isinstance(row.get("file_name"), str) and "origin" in row)
+
+# %% ../nbs/06_sets.ipynb #17ce20de
+def read_origin(entry: Any, old: bool) -> str | int:
+    "What a line of metadata.jsonl says of an image: text, or in an `old` set a number, too."
+    if entry == "synthetic" or old and type(entry) is int and entry >= 0:
+        return entry
+    if old or not isinstance(entry, str) or not re.fullmatch("[0-9]{1,18}", entry):
+        raise ValueError(f"metadata.jsonl has {shown(entry)} for the origin of an image")
+    return int(entry)
+
 # %% ../nbs/06_sets.ipynb #a063000c
 def read_images(files: Sequence[Path], shape: Sequence[int]) -> Tensor:
     "Image files of one `shape` (C, H, W) as uint8 (N, C, H, W)."
     if missing := [file for file in files if not file.is_file()]:
         raise FileNotFoundError(f"{missing[0]} and {len(missing) - 1} other images are missing, "
                                 "but metadata.jsonl lists them: copy the whole folder.")
+    return stack_images([read_image(file, shape) for file in files], files, "save the set again")
+
+
+def read_image(file: Path, shape: Sequence[int]) -> Image.Image:
+    "One of them; its size is compared before its pixels are unpacked, which may be too many."
     c, h, w = shape
-    pictures = [open_image(file).convert("L" if c == 1 else "RGB") for file in files]
-    if odd := [file for file, picture in zip(files, pictures) if picture.size != (w, h)]:
-        raise ValueError(f"{odd[0]} is not {w}×{h} pixels as config.json says: copy the whole "
-                         "folder again.")
-    return stack_images(pictures, files, "copy the whole folder again")
-
-# %% ../nbs/06_sets.ipynb #3522486a
-def load_set(folder: Path) -> ConcentratedSet:
-    "A set written by `save_set`; what is missing or broken is named in the error."
-    folder = Path(folder).expanduser()
-    if not holds_set(folder):
-        raise FileNotFoundError(f"folder is {str(folder)!r}, which has no config.json and "
-                                "metadata.jsonl: pass one written by ConcentratedSet.save.")
+    name = f"{file.parent.name}/{file.name}"
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        rows = read_rows(folder)
-        classes, shape = config.pop("classes"), config.pop("shape")
-        config.pop("format", None)
-        labels = torch.tensor([row["label"] for row in rows])
-        names, origin = ([row[key] for row in rows] for key in ("file_name", "origin"))
-        extra = ["config.json", "metadata.jsonl", "soft_labels.safetensors"]
-        check_inside(folder, [*names, *extra])
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ValueError(f"config.json or metadata.jsonl of {folder} is broken "
-                         f"({type(error).__name__}: {error}): save the set again.") from error
-    images = read_images([folder / name for name in names], shape)
-    return ConcentratedSet(images, labels, classes, origin=origin, config=config,
-                           soft_labels=read_soft_labels(folder / "soft_labels.safetensors"))
+        with Image.open(file) as image:
+            size = image.size
+        picture = open_image(file) if size == (w, h) else None
+    except Exception as error:  # Pillow has several, also of its own
+        raise ValueError(f"{name} is no image, {first_line(error)}") from error
+    if picture is None or picture.mode != ("L" if c == 1 else "RGB"):
+        raise ValueError(f"{name} is not {w}×{h} pixels in {'grey' if c == 1 else 'colour'}, as "
+                         "config.json says")
+    return picture
 
-
-def read_soft_labels(file: Path) -> Tensor | None:
-    "The soft labels of a saved set, if it has any."
-    if not file.is_file():
+# %% ../nbs/06_sets.ipynb #83c81d0a
+def read_soft_labels(file: Path, wanted: bool | None) -> Tensor | None:
+    "The soft labels of a saved set, if it has any (`wanted` None: if they are there)."
+    if wanted is False or wanted is None and not file.is_file():
         return None
     from safetensors.torch import load_file
 
-    return load_file(file)["soft_labels"]
+    try:
+        return load_file(file)["soft_labels"]
+    except Exception as error:  # safetensors has errors of its own
+        raise ValueError(f"{file.name} is missing or broken: {first_line(error)}") from error
+
+# %% ../nbs/06_sets.ipynb #f028aa6a
+def read_set(folder: Path, about: dict) -> ConcentratedSet:
+    "The set of which config.json says `about`."
+    check_about(about)
+    rows = read_rows(folder)
+    check_rows(rows, about["classes"], about["images"])
+    names, labels, origin = ([row[k] for row in rows] for k in ("file_name", "label", "origin"))
+    check_inside(folder, names)
+    old = about["format"] == 1 and about["digest"] is None
+    small = ConcentratedSet(
+        read_images([folder / name for name in names], about["shape"]), torch.tensor(labels),
+        about["classes"], origin=[read_origin(entry, old) for entry in origin],
+        config=about["config"],
+        soft_labels=read_soft_labels(folder / "soft_labels.safetensors", about["soft_labels"]))
+    if not old and about["digest"] != set_digest(small):
+        raise ValueError("an image, a label, an origin or the config is not the one that was saved")
+    return small
+
+# %% ../nbs/06_sets.ipynb #3522486a
+def load_set(folder: str | Path) -> ConcentratedSet:
+    "A set written by `save_set`; what is missing or broken is named in the error."
+    place = find_set(folder)
+    try:
+        about = read_about(place)
+        if about["format"] <= FORMAT:
+            return read_set(place, about)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split()) if type(error) is ValueError else first_line(error)
+        raise ValueError(f"folder is {str(place)!r}, whose set is broken ({said}): copy the whole "
+                         "folder again.") from error
+    raise ValueError(f"config.json of {place} has format {about['format']}, and this dsco reads "
+                     f"formats up to {FORMAT}: install a newer one.")
+
+
+def find_set(folder: str | Path) -> Path:
+    "The folder of a set: `folder` itself, or what the hub has under that name."
+    place = named_folder(folder)
+    if holds_set(place):
+        return place
+    if isinstance(folder, str) and re.fullmatch(HUB_NAME, folder) and not place.exists():
+        place = download(folder)
+    if not holds_set(place):
+        raise FileNotFoundError(f"folder is {str(folder)!r}, which has no config.json and "
+                                "metadata.jsonl: pass one written by ConcentratedSet.save.")
+    return place
+
+# %% ../nbs/06_sets.ipynb #33efa590
+HUB_NAME = "[A-Za-z0-9_-][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+"
+
+
+def push_set(small: ConcentratedSet, name: str, private: bool) -> str:
+    "Put a set on the hub; returns its address."
+    import huggingface_hub
+
+    if not isinstance(name, str) or not re.fullmatch(HUB_NAME, name):
+        raise ValueError(f"name is {shown(name)}, but it must be like 'user/name': change it.")
+    with TemporaryDirectory() as folder:
+        files = save_set(small, Path(folder) / "set", name)
+        try:
+            address = huggingface_hub.create_repo(name, repo_type="dataset", private=private,
+                                                  exist_ok=True)
+            huggingface_hub.upload_folder(repo_id=name, repo_type="dataset", folder_path=files,
+                                          delete_patterns=[*OWN_FILES, "*/*.png"])
+        except Exception as error:  # of the network, of the hub, or of the rights there
+            raise ConnectionError(f"name is {name!r}, but the hub did not take the set "
+                                  f"({first_line(error)}): connect and log in.") from error
+    return str(address)
+
+# %% ../nbs/06_sets.ipynb #b7b32ff5
+def download(name: str) -> Path:
+    "The data set `name` of the hub, in a folder of the cache."
+    import huggingface_hub
+
+    place = cache_folder("hub", *name.split("/"))
+    try:
+        huggingface_hub.snapshot_download(name, repo_type="dataset", local_dir=place,
+                                          allow_patterns=[*OWN_FILES, "*/*.png"])
+    except Exception as error:
+        raise FileNotFoundError(f"folder is {name!r}, which is neither a folder nor a data set "
+                                f"that the hub gives ({first_line(error)}): correct it, or "
+                                "connect.") from error
+    return place

@@ -238,7 +238,7 @@ def test_distill_takes_rates_and_a_beginning(tmp_path):
         DSCO_CACHE=str(tmp_path / "cache"),
     )
     assert made.returncode == 0, made.stderr
-    config = json.loads((tmp_path / "small/config.json").read_text())
+    config = json.loads((tmp_path / "small/config.json").read_text())["config"]
     assert (config["inner"]["lr"], config["outer"]["lr"], config["learn"]["begin"]) == (
         0.005,
         0.1,

@@ -112,7 +112,7 @@ def test_a_set_that_cannot_be_saved_after_all_is_saved_elsewhere(
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").write_text("mine")
-    words = type("Words", (), {"out": str(tmp_path / "taken"), "data": None})
+    words = type("Words", (), {"out": str(tmp_path / "taken"), "data": None, "typed": "dsco"})
     with pytest.warns(UserWarning, match="could not be written"):
         save_and_say(small, words)
     [place] = [
