@@ -164,7 +164,7 @@ def batch_loss(protocol: Protocol, scores: Tensor, labels: Tensor, others: Tenso
                share: Tensor | None = None) -> Tensor:
     "The mean loss of `scores` (n, classes) against the targets of `draw_batch`."
     if (T := protocol.temperature) is not None:
-        return T**2 * F.kl_div((scores / T).log_softmax(1), labels, reduction="batchmean")
+        return T**2 * F.cross_entropy(scores / T, labels)
     if others is None or share is None:
         return F.cross_entropy(scores, labels)
     own, other = (F.cross_entropy(scores, y, reduction="none") for y in (labels, others))
