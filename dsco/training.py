@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .augment import DSA, Augmentation, cutmix
-from .core import (alike, find_device, from_table, keep_memory, mixed_precision, number,
-                       of_kind, one_of, stable_seed, whole)
+from .core import (alike, find_device, first_line, from_table, keep_memory, mixed_precision,
+                       number, of_kind, one_of, stable_seed, whole)
 from .data import ImageSet, to_float
 from .networks import build_network
 
@@ -368,14 +368,20 @@ def check_evaluation(small: Any, test: ImageSet, seeds: list[int], steps: int | 
 # %% ../nbs/03_evaluation.ipynb #n3000022
 def trained_modules(teacher: Any, data: ImageSet) -> list[nn.Module]:
     "The modules in `teacher`; TypeError or ValueError unless each scores every class of `data`."
-    given = [teacher] if isinstance(teacher, nn.Module) else list(teacher)
+    several = isinstance(teacher, (list, tuple, nn.ModuleList))
+    given = list(teacher) if several else [teacher]
     if not given:
         raise ValueError("teacher is [], but one is needed: pass a trained module.")
     for module in given:
         of_kind("teacher", module, nn.Module, "pass a trained module, or a list of them")
         place = next(module.parameters(), data.images).device
         first = normalise(data.images[:2].to(place), data.statistics)
-        if (scores := tuple(predict(module, first).shape)) != (len(first), len(data.classes)):
+        try:
+            scores = tuple(predict(module, first).shape)
+        except RuntimeError as error:
+            raise ValueError(f"teacher cannot read images of shape {data.shape} "
+                             f"({first_line(error)}): pass one trained on such.") from error
+        if scores != (len(first), len(data.classes)):
             raise ValueError(f"teacher gives scores of shape {scores} for {len(first)} images,"
                              f" but data has {len(data.classes)} classes: give one score for each.")
     return given
