@@ -79,29 +79,69 @@ def rotate(x: Tensor, g: torch.Generator, *, degrees: float = 15) -> Tensor:
     sin, cos, zero = angle.sin(), angle.cos(), torch.zeros_like(angle)
     return warp(x, (cos, -sin, zero), (sin, cos, zero))
 
+# %% ../nbs/01_images.ipynb #n3000002
+def resized_crop(x: Tensor, g: torch.Generator, *, least: float = 0.5,
+                 ratio: float = 4 / 3) -> Tensor:
+    "Enlarge a part of `least` to 1 of the area, with an aspect between 1/ratio and ratio."
+    area, aspect, right, down = (draw(x, g).flatten() for _ in range(4))
+    area, aspect = least + (1 - least) * area, ratio ** (2 * aspect - 1)
+    sx, sy = (area * aspect).sqrt().clamp(max=1), (area / aspect).sqrt().clamp(max=1)
+    zero = torch.zeros_like(sx)
+    return warp(x, (sx, zero, (2 * right - 1) * (1 - sx)), (zero, sy, (2 * down - 1) * (1 - sy)))
+
+# %% ../nbs/01_images.ipynb #n3000003
+def color_jitter(x: Tensor, g: torch.Generator, *, most: float = 0.4,
+                 black: float = -2) -> Tensor:
+    "Brightness, contrast and saturation, in this order, each times 1 - `most` to 1 + `most`."
+    brightness, contrast, saturation = (1 + most * (2 * draw(x, g) - 1) for _ in range(3))
+    x = black + brightness * (x - black)
+    x = torch.lerp(x.mean((1, 2, 3), keepdim=True), x, contrast)
+    return torch.lerp(x.mean(1, keepdim=True), x, saturation)
+
+# %% ../nbs/01_images.ipynb #n3000006
+def cutmix(x: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    "Images with a rectangle of another in each; which other, int64 (N,); its share of the area, (N,)."
+    n, _, *sides = x.shape
+    other, part = torch.randperm(n, generator=g), torch.rand(n, 1, generator=g).sqrt()
+    inside = []
+    for side in sides:
+        first = side * (torch.rand(n, 1, generator=g) - part / 2)
+        place = torch.arange(side) + 0.5
+        inside.append((place >= first) & (place < first + side * part))
+    box = (inside[0][:, :, None] & inside[1][:, None, :])[:, None].to(x.device)
+    other = other.to(x.device)
+    return torch.where(box, x[other], x), other, box.float().mean((1, 2, 3))
+
+# %% ../nbs/01_images.ipynb #n3000008
+DSA = ("color", "crop", "cutout", "flip", "scale", "rotate")
+
 # %% ../nbs/01_images.ipynb #a0610021
 TRANSFORMS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
-    "color": jitter, "crop": crop, "cutout": cutout, "flip": flip, "scale": scale, "rotate": rotate}
+    "color": jitter, "crop": crop, "cutout": cutout, "flip": flip, "scale": scale, "rotate": rotate,
+    "resized_crop": resized_crop, "color_jitter": color_jitter}
 
 # %% ../nbs/01_images.ipynb #a0610022
 class Augmentation:
     """DSA-style augmentation of a normalised batch: one family of `names`, drawn anew each call.
 
-    `names` is a subset of `TRANSFORMS`; an empty tuple is the identity. Zero is the mean colour of
-    a normalised batch, so what comes in at the borders is grey. Zhao and Bilen 2021, arXiv
-    2102.08259, section 3.2."""
+    `names` are of `TRANSFORMS`; an empty tuple is the identity. Zero is the mean colour of a
+    normalised batch, so what comes in at the borders is grey. Zhao and Bilen 2021, arXiv
+    2102.08259, section 3.2. `in_sequence`: not one family, but all of them in this order."""
 
-    def __init__(self, names: Sequence[str] = tuple(TRANSFORMS)):
+    def __init__(self, names: Sequence[str] = DSA, *, in_sequence: bool = False):
         if unknown := [name for name in names if name not in TRANSFORMS]:
             raise ValueError(f"names has {unknown}, but the transformations are "
                              f"{', '.join(TRANSFORMS)}: choose among them.")
-        self.names = tuple(names)
+        self.names, self.in_sequence = tuple(names), in_sequence
 
     def __call__(self, x: Tensor, g: torch.Generator) -> Tensor:
         "Augment `x` (N, C, H, W) with randomness from the CPU generator `g`."
-        if not self.names:
-            return x
-        return TRANSFORMS[self.names[int(torch.randint(len(self.names), (), generator=g))]](x, g)
+        names = self.names
+        if names and not self.in_sequence:
+            names = [names[int(torch.randint(len(names), (), generator=g))]]
+        for name in names:
+            x = TRANSFORMS[name](x, g)
+        return x
 
     def __repr__(self) -> str:
-        return f"Augmentation({'+'.join(self.names) or 'none'})"
+        return f"Augmentation({(' > ' if self.in_sequence else '+').join(self.names) or 'none'})"

@@ -16,7 +16,8 @@ from .core import alike, find_device, number, of_kind, stable_seed, whole
 from .data import ImageSet
 from .networks import build_network
 from .sets import ConcentratedSet
-from .training import Protocol, augmentation_for, find_protocol, normalise, predict, train
+from .training import (Protocol, augmentation_for, check_teachers, find_protocol, normalise,
+                           soft_labels, train, trained_modules)
 
 # %% auto #0
 __all__ = ['Teacher', 'relabel']
@@ -26,7 +27,8 @@ __all__ = ['Teacher', 'relabel']
 class Teacher:
     """How teachers are made: so many `networks`, trained by `protocol` for `steps` updates.
 
-    `steps` None: as many as the protocol gives to a set of that size."""
+    `steps` None: as many as the protocol gives to a set of that size. Raises ValueError for a
+    protocol that needs teachers itself."""
 
     networks: int = 3
     protocol: str | Protocol = "cpu"
@@ -34,7 +36,7 @@ class Teacher:
 
     def __post_init__(self):
         whole("networks", self.networks)
-        find_protocol(self.protocol)
+        check_teachers(find_protocol(self.protocol), [])
         if self.steps is not None:
             whole("steps", self.steps)
 
@@ -44,7 +46,7 @@ def train_teachers(data: ImageSet, teacher: Teacher, *, seed: int = 0,
                    progress: bool = True) -> list[nn.Module]:
     "Networks trained on all of `data`, for images normalised by its statistics."
     protocol, device = find_protocol(teacher.protocol), find_device(device)
-    steps = teacher.steps or protocol.steps(len(data))
+    steps = teacher.steps or protocol.steps(len(data), len(data.classes))
     x, y = normalise(data.images.to(device), data.statistics), data.labels.to(device)
     made = []
     with tqdm(total=teacher.networks * steps, desc="train teachers", unit="step",
@@ -57,12 +59,6 @@ def train_teachers(data: ImageSet, teacher: Teacher, *, seed: int = 0,
                               augment=augmentation_for(protocol, not data.mirror),
                               after=lambda step: bar.update()))
     return made
-
-# %% ../nbs/08_soft_labels.ipynb #d66a4f98
-def soft_labels(teachers: Sequence[nn.Module], x: Tensor, temperature: float) -> Tensor:
-    "Mean class probabilities (N, K) of the teachers at a temperature; `x`: normalised images."
-    scores = torch.stack([predict(teacher, x) for teacher in teachers])
-    return (scores / temperature).softmax(2).mean(0).cpu()
 
 # %% ../nbs/08_soft_labels.ipynb #d8c65ec3
 def relabel(small: ConcentratedSet, data: ImageSet, *, temperature: float = 2.0,
@@ -79,9 +75,9 @@ def relabel(small: ConcentratedSet, data: ImageSet, *, temperature: float = 2.0,
     alike("small", small.images.shape[1:], small.classes, "data", data)
     number("temperature", temperature, 0, 1e6, ends=False)
     teachers = find_teachers(teacher, data, seed=seed, device=device, progress=progress)
-    place = next(teachers[0].parameters()).device
+    place = next(teachers[0].parameters(), small.images).device
     labels = soft_labels(teachers, normalise(small.images.to(place), data.statistics), temperature)
-    return with_labels(small, labels, temperature=temperature, teachers=len(teachers))
+    return with_labels(small, labels.cpu(), temperature=temperature, teachers=len(teachers))
 
 # %% ../nbs/08_soft_labels.ipynb #35a696c4
 def find_teachers(teacher: Teacher | nn.Module | Sequence[nn.Module], data: ImageSet, *, seed: int,
@@ -89,16 +85,7 @@ def find_teachers(teacher: Teacher | nn.Module | Sequence[nn.Module], data: Imag
     "The modules given, or teachers trained on `data`."
     if isinstance(teacher, Teacher):
         return train_teachers(data, teacher, seed=seed, device=device, progress=progress)
-    given = [teacher] if isinstance(teacher, nn.Module) else list(teacher)
-    if not given:
-        raise ValueError("teacher is [], but one is needed: pass a trained module, or Teacher().")
-    for module in given:
-        of_kind("teacher", module, nn.Module, "pass a trained module, a list of them, or Teacher()")
-        first = normalise(data.images[:2].to(next(module.parameters()).device), data.statistics)
-        if (scores := tuple(predict(module, first).shape)) != (len(first), len(data.classes)):
-            raise ValueError(f"teacher gives scores of shape {scores} for {len(first)} images,"
-                             f" but data has {len(data.classes)} classes: give one score for each.")
-    return given
+    return trained_modules(teacher, data)
 
 # %% ../nbs/08_soft_labels.ipynb #642d33f9
 def with_labels(small: ConcentratedSet, labels: Tensor, **config) -> ConcentratedSet:

@@ -20,25 +20,30 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .augment import Augmentation
-from .core import (alike, find_device, from_table, keep_memory, mixed_precision, of_kind,
-                       stable_seed, whole)
+from .augment import DSA, Augmentation, cutmix
+from .core import (alike, find_device, first_line, from_table, keep_memory, mixed_precision,
+                       number, of_kind, one_of, stable_seed, whole)
 from .data import ImageSet, to_float
 from .networks import build_network
 
 # %% auto #0
-__all__ = ['PROTOCOLS', 'Protocol', 'find_protocol', 'batch_order', 'augmentation_for', 'train', 'predict', 'accuracy',
+__all__ = ['PROTOCOLS', 'Protocol', 'find_protocol', 'batch_order', 'augmentation_for', 'predict', 'train', 'accuracy',
            'train_together', 'interval95', 'Evaluation', 'normalise', 'evaluate', 'images_error', 'non_inferior']
 
 # %% ../nbs/03_evaluation.ipynb #5b39ba27
 @dataclass(frozen=True)
 class Protocol:
-    """How a network is trained on a set: SGD with momentum, the rate falling in stairs.
+    """How a network is trained on a set.
 
-    The rate is multiplied by `decay` at each share in `milestones`. `epochs` passes over the set,
-    in batches of nearly equal size of at most `batch_size`, but never more than `most_steps`
-    updates. `transforms`: augmentation families (see `dsco.augment.Augmentation`); "flip" is
-    dropped for digits, where a mirror image is another symbol."""
+    `epochs` passes over the set, in batches of nearly equal size of at most `batch_size`, but never
+    more than `most_steps` updates; `epochs_by_ipc`: other epochs for sets of few images a class, as
+    pairs (most images a class, epochs), ascending. `optimizer`: "sgd" (with `momentum`) or "adamw".
+    `schedule`: "stairs" (the rate is multiplied by `decay` at each share in `milestones`) or
+    "cosine" (half a period, down to 0). `transforms`: augmentation families, one drawn for each
+    batch or all `in_sequence` (see `dsco.augment.Augmentation`); "flip" is dropped for digits,
+    where a mirror image is another symbol. `cutmix`: a rectangle of each image and the same share
+    of its label come from another (Yun et al. 2019, arXiv 1905.04899). `temperature`: if given, the
+    labels are what teachers say of each batch at it, and the set's own are not used."""
 
     name: str
     network: str = "convnet"
@@ -51,11 +56,27 @@ class Protocol:
     weight_decay: float = 5e-4
     milestones: tuple[float, ...] = (0.5,)
     decay: float = 0.1
-    transforms: tuple[str, ...] = ("color", "crop", "cutout", "flip", "scale", "rotate")
+    transforms: tuple[str, ...] = DSA
+    epochs_by_ipc: tuple[tuple[int, int], ...] = ()
+    optimizer: str = "sgd"
+    schedule: str = "stairs"
+    in_sequence: bool = False
+    cutmix: bool = False
+    temperature: float | None = None
 
-    def steps(self, n: int) -> int:
-        "Updates for a set of `n` images."
-        return min(self.epochs * self.batches(n), self.most_steps)
+    def __post_init__(self):
+        one_of("optimizer", self.optimizer, ("sgd", "adamw"))
+        one_of("schedule", self.schedule, ("stairs", "cosine"))
+        if self.temperature is not None:
+            number("temperature", self.temperature, 0, 1e6, ends=False)
+
+    def steps(self, n: int, classes: int | None = None) -> int:
+        "Updates for a set of `n` images of so many `classes` (needed where epochs depend on IPC)."
+        if self.epochs_by_ipc and classes is None:
+            raise ValueError(f"classes is None, but the epochs of {self.name} depend on the images "
+                             "a class: pass the number of classes.")
+        epochs = (e for most, e in self.epochs_by_ipc if n <= most * (classes or 1))
+        return min(next(epochs, self.epochs) * self.batches(n), self.most_steps)
 
     def batches(self, n: int) -> int:
         "Batches in one pass over `n` images."
@@ -69,6 +90,14 @@ PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (
              milestones=(0.6, 0.85), decay=0.2),
     Protocol("quick", options=(("width", 32),), epochs=300, most_steps=600, lr=0.03,
              milestones=(0.6, 0.85), decay=0.2, transforms=()),
+    Protocol("imagenet_hard", network="resnetap10", options=(), epochs=300, most_steps=10**9,
+             epochs_by_ipc=((10, 2000), (50, 1500), (200, 1000), (500, 500)), batch_size=64,
+             milestones=(2 / 3, 5 / 6), decay=0.2, cutmix=True, in_sequence=True,
+             transforms=("resized_crop", "flip", "color_jitter")),
+    Protocol("imagenet_soft", network="resnet18", options=(("norm", "batch"),), epochs=300,
+             most_steps=10**9, batch_size=64, optimizer="adamw", schedule="cosine", lr=0.001,
+             weight_decay=0.01, cutmix=True, in_sequence=True, temperature=20,
+             transforms=("resized_crop", "flip")),
 )}
 
 # %% ../nbs/03_evaluation.ipynb #a0660001
@@ -91,25 +120,61 @@ def batch_order(n: int, batch_size: int, step: int, seed: int) -> Tensor:
 # %% ../nbs/03_evaluation.ipynb #c8489901
 def rate(protocol: Protocol, step: int, steps: int) -> float:
     "Learning rate at `step` of `steps`."
+    if protocol.schedule == "cosine":
+        return protocol.lr * (1 + math.cos(math.pi * step / steps)) / 2
     falls = sum(step >= share * steps for share in protocol.milestones)
     return protocol.lr * protocol.decay**falls
 
 # %% ../nbs/03_evaluation.ipynb #a0660005
 def augmentation_for(protocol: Protocol, digits: bool) -> Augmentation:
     "The protocol's augmentation, without mirror images for `digits`."
-    return Augmentation([name for name in protocol.transforms if not (digits and name == "flip")])
+    names = [name for name in protocol.transforms if not (digits and name == "flip")]
+    return Augmentation(names, in_sequence=protocol.in_sequence)
+
+# %% ../nbs/03_evaluation.ipynb #n3000014
+@torch.no_grad()
+def predict(network: nn.Module, x: Tensor, *, batch_size: int = 500) -> Tensor:
+    "Class scores (N, classes) of normalised images, in evaluation mode."
+    network.eval()
+    with mixed_precision(x.device):
+        return torch.cat([network(part).float() for part in x.split(batch_size)])
+
+# %% ../nbs/03_evaluation.ipynb #n3000015
+def soft_labels(teachers: Sequence[nn.Module], x: Tensor, temperature: float) -> Tensor:
+    "Mean class probabilities (N, K) of the teachers at a temperature; `x`: normalised images."
+    scores = torch.stack([predict(teacher, x) for teacher in teachers])
+    return (scores / temperature).softmax(2).mean(0)
 
 # %% ../nbs/03_evaluation.ipynb #a0660006
-def draw_batch(x: Tensor, protocol: Protocol, step: int, seed: int,
-               augment: Augmentation) -> tuple[Tensor, Tensor]:
-    "The augmented images of batch `step`, and their positions."
+def draw_batch(x: Tensor, y: Tensor, protocol: Protocol, step: int, seed: int,
+               augment: Augmentation, teachers: Sequence[nn.Module] = ()) -> tuple[Tensor, ...]:
+    "The augmented images of batch `step`, and the targets that `batch_loss` takes."
     index = batch_order(len(x), protocol.batch_size, step, seed).to(x.device)
     g = torch.Generator().manual_seed(stable_seed(seed, "augment", step))
-    return augment(x[index], g), index
+    batch, targets = augment(x[index], g), (y[index],)
+    if protocol.cutmix:
+        batch, other, share = cutmix(batch, g)
+        targets = (y[index], y[index][other], share)
+    if protocol.temperature is not None:
+        targets = (soft_labels(teachers, batch, protocol.temperature),)
+    return batch, *targets
 
 # %% ../nbs/03_evaluation.ipynb #a0660007
-def sgd(parameters: Iterable[Tensor], protocol: Protocol) -> torch.optim.SGD:
+def batch_loss(protocol: Protocol, scores: Tensor, labels: Tensor, others: Tensor | None = None,
+               share: Tensor | None = None) -> Tensor:
+    "The mean loss of `scores` (n, classes) against the targets of `draw_batch`."
+    if (T := protocol.temperature) is not None:
+        return T**2 * F.cross_entropy(scores / T, labels)
+    if others is None or share is None:
+        return F.cross_entropy(scores, labels)
+    own, other = (F.cross_entropy(scores, y, reduction="none") for y in (labels, others))
+    return own.lerp(other, share).mean()
+
+# %% ../nbs/03_evaluation.ipynb #n3000019
+def make_optimizer(parameters: Iterable[Tensor], protocol: Protocol) -> torch.optim.Optimizer:
     "The optimiser of `protocol`."
+    if protocol.optimizer == "adamw":
+        return torch.optim.AdamW(parameters, lr=protocol.lr, weight_decay=protocol.weight_decay)
     return torch.optim.SGD(parameters, lr=protocol.lr, momentum=protocol.momentum,
                            weight_decay=protocol.weight_decay)
 
@@ -137,30 +202,36 @@ def descend(optimizer: torch.optim.Optimizer, loss_at: Callable[[int], Tensor], 
         raise FloatingPointError(f"the loss is {loss.item()} after {steps} steps at "
                                  f"lr={protocol.lr}: lower lr.")
 
+# %% ../nbs/03_evaluation.ipynb #n3000021
+def check_teachers(protocol: Protocol, teachers: Sequence[nn.Module]) -> None:
+    "Raise ValueError unless `teachers` are given exactly where `protocol` needs them."
+    if protocol.temperature is not None and not teachers:
+        raise ValueError(f"protocol is {protocol.name}, which trains on what a teacher says, but "
+                         "there is none: pass teacher=, a trained module or a list of them.")
+    if protocol.temperature is None and teachers:
+        raise ValueError(f"teacher is given, but protocol {protocol.name} trains on the labels of "
+                         "the set: leave it out, or choose one like imagenet_soft.")
+
 # %% ../nbs/03_evaluation.ipynb #636c6a25
 def train(network: nn.Module, x: Tensor, y: Tensor, *, protocol: Protocol, steps: int,
           seed: int = 0, augment: Augmentation = Augmentation(()),
+          teachers: Sequence[nn.Module] = (),
           after: Callable[[int], object] | None = None) -> nn.Module:
     """Train `network` in place on normalised images `x` (N, C, H, W) and return it.
 
-    `y`: class indices int64 (N,) or soft labels float (N, classes). `after(step)` is called when a
-    step is done. Raises FloatingPointError when the loss is no longer finite."""
+    `y`: class indices int64 (N,) or soft labels float (N, classes). `teachers`: trained modules on
+    the device of `x`, for a protocol with a temperature. `after(step)` is called when a step is
+    done. Raises FloatingPointError when the loss is no longer finite, ValueError when teachers are
+    missing or not wanted."""
     def loss_at(step: int) -> Tensor:
-        batch, index = draw_batch(x, protocol, step, seed, augment)
+        batch, *targets = draw_batch(x, y, protocol, step, seed, augment, teachers)
         with mixed_precision(x.device):
-            return F.cross_entropy(network(batch).float(), y[index])
+            return batch_loss(protocol, network(batch).float(), *targets)
 
+    check_teachers(protocol, teachers)
     network.train()
-    descend(sgd(network.parameters(), protocol), loss_at, protocol, steps, after)
+    descend(make_optimizer(network.parameters(), protocol), loss_at, protocol, steps, after)
     return network
-
-# %% ../nbs/03_evaluation.ipynb #8228df98
-@torch.no_grad()
-def predict(network: nn.Module, x: Tensor, *, batch_size: int = 500) -> Tensor:
-    "Class scores (N, classes) of normalised images, in evaluation mode."
-    network.eval()
-    with mixed_precision(x.device):
-        return torch.cat([network(part).float() for part in x.split(batch_size)])
 
 # %% ../nbs/03_evaluation.ipynb #8228df99
 def percent(right: Tensor) -> float:
@@ -175,6 +246,7 @@ def accuracy(network: nn.Module, x: Tensor, y: Tensor) -> float:
 # %% ../nbs/03_evaluation.ipynb #bdbd6a8c
 def train_together(networks: Sequence[nn.Module], x: Tensor, y: Tensor, *, protocol: Protocol,
                    steps: int, seeds: Sequence[int], augment: Augmentation = Augmentation(()),
+                   teachers: Sequence[nn.Module] = (),
                    after: Callable[[int], object] | None = None) -> Sequence[nn.Module]:
     """Train `networks` of one architecture in place, each as `train` would with its one of `seeds`.
 
@@ -183,19 +255,20 @@ def train_together(networks: Sequence[nn.Module], x: Tensor, y: Tensor, *, proto
     if len(networks) != len(seeds) or any(list(network.buffers()) for network in networks):
         raise ValueError(f"networks has {len(networks)} entries for {len(seeds)} seeds, or some "
                          "have buffers: give one network without batch norm a seed.")
+    check_teachers(protocol, teachers)
     weights, _ = torch.func.stack_module_state(list(networks))
     shell = copy.deepcopy(networks[0]).to("meta").train()
 
-    def loss_of(weights: dict[str, Tensor], batch: Tensor, targets: Tensor) -> Tensor:
+    def loss_of(weights: dict[str, Tensor], batch: Tensor, *targets: Tensor) -> Tensor:
         scores = torch.func.functional_call(shell, weights, (batch,))
-        return F.cross_entropy(scores.float(), targets)
+        return batch_loss(protocol, scores.float(), *targets)
 
     def loss_at(step: int) -> Tensor:
-        batches, index = zip(*(draw_batch(x, protocol, step, seed, augment) for seed in seeds))
+        drawn = zip(*(draw_batch(x, y, protocol, step, seed, augment, teachers) for seed in seeds))
         with mixed_precision(x.device):
-            return torch.vmap(loss_of)(weights, torch.stack(batches), y[torch.stack(index)]).sum()
+            return torch.vmap(loss_of)(weights, *map(torch.stack, drawn)).sum()
 
-    descend(sgd(weights.values(), protocol), loss_at, protocol, steps, after)
+    descend(make_optimizer(weights.values(), protocol), loss_at, protocol, steps, after)
     with torch.no_grad():
         for i, network in enumerate(networks):
             for name, parameter in network.named_parameters():
@@ -267,17 +340,18 @@ def fast(network: nn.Module, pixels: int) -> nn.Module:
 # %% ../nbs/03_evaluation.ipynb #a066000c
 def train_seeds(seeds: list[int], x: Tensor, y: Tensor, *, protocol: Protocol, steps: int,
                 shape: tuple[int, int, int], classes: int, together: bool,
-                augment: Augmentation, after: Callable[[int], object]) -> Sequence[nn.Module]:
+                augment: Augmentation, teachers: Sequence[nn.Module],
+                after: Callable[[int], object]) -> Sequence[nn.Module]:
     "Fresh networks for these seeds, trained at once or (a single seed, not `together`) by `train`."
     options: dict[str, Any] = dict(protocol.options)
     networks = [build_network(protocol.network, shape, classes, seed=stable_seed(seed, "init"),
                               **options).to(x.device) for seed in seeds]
+    common: dict[str, Any] = dict(protocol=protocol, steps=steps, augment=augment,
+                                  teachers=teachers, after=after)
     if together:
-        return train_together(networks, x, y, protocol=protocol, steps=steps, seeds=seeds,
-                              augment=augment, after=after)
+        return train_together(networks, x, y, seeds=seeds, **common)
     (network,) = networks
-    train(fast(network, steps * x[: protocol.batch_size].numel()), x, y, protocol=protocol,
-          steps=steps, seed=seeds[0], augment=augment, after=after)
+    train(fast(network, steps * x[: protocol.batch_size].numel()), x, y, seed=seeds[0], **common)
     return networks
 
 # %% ../nbs/03_evaluation.ipynb #5c55f2e7
@@ -291,29 +365,63 @@ def check_evaluation(small: Any, test: ImageSet, seeds: list[int], steps: int | 
     if steps is not None:
         whole("steps", steps)
 
+# %% ../nbs/03_evaluation.ipynb #n3000022
+def trained_modules(teacher: Any, data: ImageSet) -> list[nn.Module]:
+    "The modules in `teacher`; TypeError or ValueError unless each scores every class of `data`."
+    several = isinstance(teacher, (list, tuple, nn.ModuleList))
+    given = list(teacher) if several else [teacher]
+    if not given:
+        raise ValueError("teacher is [], but one is needed: pass a trained module.")
+    for module in given:
+        of_kind("teacher", module, nn.Module, "pass a trained module, or a list of them")
+        place = next(module.parameters(), data.images).device
+        first = normalise(data.images[:2].to(place), data.statistics)
+        try:
+            scores = tuple(predict(module, first).shape)
+        except RuntimeError as error:
+            raise ValueError(f"teacher cannot read images of shape {data.shape} "
+                             f"({first_line(error)}): pass one trained on such.") from error
+        if scores != (len(first), len(data.classes)):
+            raise ValueError(f"teacher gives scores of shape {scores} for {len(first)} images,"
+                             f" but data has {len(data.classes)} classes: give one score for each.")
+    return given
+
+# %% ../nbs/03_evaluation.ipynb #n3000024
+def read_correctly(network: nn.Module, test: ImageSet, device: torch.device) -> Tensor:
+    "Which test images `network` reads correctly, bool (N,) on the CPU."
+    scores = [predict(network, normalise(part.to(device), test.statistics)).cpu()
+              for part in test.images.split(500)]
+    return torch.cat(scores).argmax(1) == test.labels
+
 # %% ../nbs/03_evaluation.ipynb #072559a2
 def evaluate(small: Any, test: ImageSet, *, protocol: str | Protocol = "convnet3",
              seeds: int | Sequence[int] = 5, steps: int | None = None, digits: bool | None = None,
-             together: bool = False, device: str | torch.device | None = None,
-             progress: bool = True) -> Evaluation:
+             together: bool = False, teacher: nn.Module | Sequence[nn.Module] | None = None,
+             device: str | torch.device | None = None, progress: bool = True) -> Evaluation:
     """Train networks from scratch on `small`, one a seed, and test each after its last update.
 
     `small`: an ImageSet or ConcentratedSet (soft labels are used when it has them). `seeds`: how
     many (0, 1, …) or which. `steps`: fix the number of updates instead of the protocol's epochs.
     `digits`: leave mirror images out of the augmentation (None: unless `test.mirror`).
-    `together`: train all seeds at once. Warns for a set that was made for a learned schedule.
-    Raises ValueError when shapes or classes differ."""
+    `together`: train all seeds at once. `teacher`: one trained module or several, for images
+    normalised by `test.statistics`; needed by protocols with a temperature, which train on what
+    they say of each batch. Warns for a set that was made for a learned schedule. Raises ValueError
+    when shapes or classes differ, or a teacher is missing or not wanted."""
     chosen = find_protocol(protocol)
     seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     check_evaluation(small, test, seeds, steps)
+    teachers = [] if teacher is None else trained_modules(teacher, test)
+    check_teachers(chosen, teachers)
     if "schedule" in getattr(small, "config", {}):
         warnings.warn("small was made for a schedule of its own, but evaluate trains by its "
                       "protocol: use evaluate_with_schedule, or expect a lower accuracy.",
                       stacklevel=2)
     where, soft = find_device(device), getattr(small, "soft_labels", None)
-    x, x_test = (normalise(part.images.to(where), test.statistics) for part in (small, test))
-    y, y_test = (small.labels if soft is None else soft).to(where), test.labels.to(where)
-    matched, steps = ("epochs", chosen.steps(len(x))) if steps is None else ("steps", steps)
+    x = normalise(small.images.to(where), test.statistics)
+    y = (small.labels if soft is None else soft).to(where)
+    teachers = [copy.deepcopy(module).to(where) for module in teachers]  # the caller's stay put
+    matched = "epochs" if steps is None else "steps"
+    steps = chosen.steps(len(x), len(test.classes)) if steps is None else steps
     if digits is None:
         digits = not test.mirror
     groups = [seeds] if together else [[seed] for seed in seeds]
@@ -325,13 +433,15 @@ def evaluate(small: Any, test: ImageSet, *, protocol: str | Protocol = "convnet3
             networks = train_seeds(
                 group, x, y, protocol=chosen, steps=steps, shape=test.shape,
                 classes=len(test.classes), together=together,
-                augment=augmentation_for(chosen, digits), after=lambda step: bar.update(size))
+                augment=augmentation_for(chosen, digits), teachers=teachers,
+                after=lambda step: bar.update(size))
             seconds += [(time.perf_counter() - started) / size] * size
-            right += [predict(network, x_test).argmax(1) == y_test for network in networks]
+            right += [read_correctly(network, test, where) for network in networks]
             bar.set_postfix(accuracy=f"{statistics.fmean(map(percent, right)):.1f}")
-    accuracies, right = [percent(answers) for answers in right], torch.stack(right).cpu()
-    return Evaluation(accuracies, chosen.name, network_label(chosen), steps, matched,
-                      "hard" if soft is None else "soft", seeds, seconds, right)
+    accuracies, right = [percent(answers) for answers in right], torch.stack(right)
+    labels = "hard" if soft is None and not teachers else "soft"
+    return Evaluation(accuracies, chosen.name, network_label(chosen), steps, matched, labels, seeds,
+                      seconds, right)
 
 # %% ../nbs/03_evaluation.ipynb #a066000d
 @dataclass(frozen=True)
