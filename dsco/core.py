@@ -5,34 +5,27 @@
 # %% ../nbs/60_core.ipynb #07ed3fec
 from __future__ import annotations
 
-import copy
-import ctypes
 import errno
 import hashlib
 import json
 import numbers
 import operator
 import os
-import platform
 import re
 import shutil
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
-from tqdm.auto import tqdm
 
 # %% auto #0
-__all__ = ['stable_seed', 'shuffled', 'cache_folder', 'keep_memory', 'run_steps', 'digest', 'find_device']
+__all__ = ['stable_seed', 'shuffled', 'cache_folder', 'digest', 'find_device']
 
 # %% ../nbs/60_core.ipynb #ac587119
 def stable_seed(*address: int | str) -> int:
@@ -245,122 +238,6 @@ def set_aside(path: Path, error: Exception) -> None:
 def first_line(error: Exception) -> str:
     "The type of an error and the beginning of its first line."
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:150]}"
-
-# %% ../nbs/60_core.ipynb #c0de0011
-class LongWork(Protocol):
-    "What `run_steps` advances: work in steps whose state can be kept and taken up again."
-
-    @property
-    def step(self) -> int:
-        "Steps that are done."
-        ...
-
-    @property
-    def seconds(self) -> float:
-        "Time that they took."
-        ...
-
-    @seconds.setter
-    def seconds(self, value: float) -> None: ...
-
-    def advance(self) -> dict | None:
-        "One step; what the bar shall show."
-
-    def state_dict(self) -> dict[str, Any]:
-        "All that decides the rest."
-        ...
-
-    def load_state_dict(self, state: dict) -> None:
-        "Go on from there."
-
-# %% ../nbs/60_core.ipynb #d271fc6a
-@contextmanager
-def holding_signals() -> Iterator[list[int]]:
-    "Ctrl-C and SIGTERM go into the list, for `let_go`, instead of stopping us; a second one stops."
-    noted, old = [], {}
-
-    def note(number: int, frame: object) -> None:
-        if noted:
-            signal.signal(number, old[number])
-            signal.raise_signal(number)
-        noted.append(number)
-
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if callable(handler := signal.getsignal(number)) or handler == signal.SIG_DFL:
-                old[number] = signal.signal(number, note)
-    try:
-        yield noted
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
-        if noted:
-            signal.raise_signal(noted[0])
-
-
-def save_state(state: LongWork, file: Path) -> None:
-    "Write the state; where that fails, the work goes on all the same."
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(file) as temporary:
-            torch.save(state.state_dict(), temporary)
-    except (OSError, RuntimeError) as error:  # torch has words of its own for a full disk
-        warnings.warn(f"the state could not be saved in {file} ({first_line(error)}): the work "
-                      "goes on, but a later run cannot resume from here.", stacklevel=3)
-
-
-def load_state(state: LongWork, file: Path) -> None:
-    "Read the state back; a damaged file is put aside, and `state` stays as it is."
-    if not file.is_file():
-        return
-    fresh = copy.deepcopy(state.state_dict())
-    try:
-        state.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    except Exception as error:  # whatever a damaged file gives rise to
-        state.load_state_dict(fresh)
-        set_aside(file, error)
-
-# %% ../nbs/60_core.ipynb #8cea9131
-@cache
-def keep_memory() -> bool:
-    "Have the C library (glibc) keep freed memory until the process ends; whether it does."
-    wanted = os.environ.get("DSCO_KEEP_MEMORY") != "off"
-    if not wanted or platform.system() != "Linux" or platform.libc_ver()[0] != "glibc":
-        return False
-    mallopt = ctypes.CDLL(None).mallopt
-    # From malloc.h: no block is mapped by itself (-4), the heap not trimmed below 2 GiB (-1).
-    return bool(mallopt(-4, 0) and mallopt(-1, 2**31 - 1))
-
-# %% ../nbs/60_core.ipynb #8cea913b
-def run_steps(state: LongWork, total: int, *, file: Path | None = None, save_every: float = 60,
-              desc: str = "", unit: str = "step", progress: bool = True) -> None:
-    """Advance `state` to its step `total`, or until it is `finished`.
-
-    With `file`, go on from the state kept there, if there is one, and keep it there: every
-    `save_every` seconds, at the end, and on Ctrl-C or SIGTERM."""
-    keep_memory()
-    if file and state.step == 0:
-        load_state(state, file)
-    saved, began = time.perf_counter(), time.perf_counter() - state.seconds
-    bar = tqdm(total=total, initial=state.step, desc=desc, unit=unit, disable=not progress,
-               leave=False)
-    with bar, holding_signals() as noted:
-        while state.step < total and not getattr(state, "finished", False) and not noted:
-            try:
-                shown = state.advance()
-            except KeyboardInterrupt:
-                if file and not noted:  # not from a second Ctrl-C, which leaves half a step
-                    save_state(state, file)
-                raise
-            state.seconds = time.perf_counter() - began
-            bar.update()
-            if shown:
-                bar.set_postfix(shown)
-            if file and time.perf_counter() - saved > save_every:
-                save_state(state, file)
-                saved = time.perf_counter()
-        if file:
-            save_state(state, file)
 
 # %% ../nbs/60_core.ipynb #c0de0002
 def shown(value: object) -> str:

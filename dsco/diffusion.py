@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .core import load_state, mixed_precision, run_steps, stable_seed
+from .core import mixed_precision, stable_seed
 from .data import ImageSet, to_float
+from .long_work import load_state, run_steps
 
 # %% auto #0
 __all__ = ['Fit', 'trajectory']

@@ -21,8 +21,9 @@ import dsco
 from .choices import (Known, Learned, Noise, Objective, Outer, Pixels, Pool, Random, Schedule,
                           Window, buffers, by_class, task_loss)
 from .core import (cache_folder, check_writable, digest, find_device, first_line, of_kind,
-                       run_steps, shown, stable_seed, whole)
+                       shown, stable_seed, whole)
 from .data import ImageSet, to_uint8
+from .long_work import run_steps
 from .prior import Prior
 from .sets import ConcentratedSet
 from .training import normalise

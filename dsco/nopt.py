@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .core import run_steps, whole
+from .core import whole
 from .features import FeatureMap
+from .long_work import run_steps
 from .prior import Prior
 from .target import Target, class_losses
 

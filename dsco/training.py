@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .augment import DSA, Augmentation, cutmix
-from .core import (alike, find_device, first_line, from_table, keep_memory, mixed_precision,
+from .core import (alike, find_device, first_line, from_table, mixed_precision,
                        number, of_kind, one_of, stable_seed, whole)
 from .data import ImageSet, to_float
+from .long_work import keep_memory
 from .networks import build_network
 
 # %% auto #0

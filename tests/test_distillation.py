@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dsco.choices import Known, Outer, Pixels, Pool, Random, Schedule, Window
-from dsco.core import run_steps
+from dsco.long_work import run_steps
 from dsco.data import ImageSet, load_data
 from dsco.distillation import Distillation, distill
 from dsco.networks import build_network
