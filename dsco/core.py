@@ -11,6 +11,7 @@ import json
 import numbers
 import operator
 import os
+import platform
 import re
 import shutil
 import time

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from dsco.choices import Known, Outer, Pixels, Pool, Random, Schedule, Window
-from dsco.long_work import run_steps
 from dsco.data import ImageSet, load_data
 from dsco.distillation import Distillation, distill
+from dsco.long_work import run_steps
 from dsco.networks import build_network
 from dsco.unroll import (
     GRADIENTS,
