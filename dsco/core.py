@@ -14,7 +14,6 @@ import os
 import platform
 import re
 import shutil
-import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
