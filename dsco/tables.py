@@ -56,7 +56,7 @@ def open_shard(file: Path) -> Shard:
     except ImportError as error:
         raise ImportError("Parquet files need pyarrow: pip install 'dsco[hub]'.") from error
     try:
-        table = parquet.ParquetFile(file)
+        table = parquet.ParquetFile(file, pre_buffer=False, buffer_size=2**20)  # not whole groups
         schema = table.schema_arrow
     except Exception as error:  # a damaged file may raise anything
         raise ValueError(f"{file} cannot be read as Parquet ({first_line(error)}): download it "
