@@ -56,7 +56,7 @@ def open_shard(file: Path) -> Shard:
     except ImportError as error:
         raise ImportError("Parquet files need pyarrow: pip install 'dsco[hub]'.") from error
     try:
-        table = parquet.ParquetFile(file)
+        table = parquet.ParquetFile(file, pre_buffer=False, buffer_size=2**20)  # not whole groups
         schema = table.schema_arrow
     except Exception as error:  # a damaged file may raise anything
         raise ValueError(f"{file} cannot be read as Parquet ({first_line(error)}): download it "
@@ -232,12 +232,16 @@ def fetch(name: str, config: str | None) -> dict[str, Any]:
     "The splits of a set on the Hub, by name; FileNotFoundError when it cannot be had."
     try:
         import datasets
+        from huggingface_hub import HfApi
     except ImportError as error:
         raise ImportError(f"{name!r} is no folder here, and reading it from the Hugging Face Hub "
                           "takes datasets: pip install 'dsco[hub]'.") from error
+    kept = cache_folder("data", "hub")
     try:
         with quiet(datasets):
-            found: Any = datasets.load_dataset(name, config, cache_dir=str(cache_folder("data")))
+            if not kept.is_dir():  # fails at once, where load_dataset tries for half a minute
+                HfApi().dataset_info(name, timeout=10)
+            found: Any = datasets.load_dataset(name, config, cache_dir=str(kept))
             return dict(found)
     except Exception as error:  # of the network, of the Hub, of the set's own files
         raise FileNotFoundError(f"name is {name!r}, which is no folder here, and the Hugging Face "

@@ -475,6 +475,7 @@ class Fetched:
     def __init__(self, monkeypatch, answer):
         self.asked, self.answer = [], answer
         monkeypatch.setattr("datasets.load_dataset", self.load)
+        monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda *args, **options: None)
 
     def load(self, name, config, *, cache_dir):
         self.asked.append((name, config))
