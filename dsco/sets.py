@@ -9,6 +9,7 @@ import json
 import numbers
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -423,7 +424,7 @@ def read_about(folder: Path) -> dict:
         about = {**own, "images": None, "soft_labels": None, "digest": None, "config": about}
     return about
 
-# %% ../nbs/06_sets.ipynb #d6af2f8a
+# %% ../nbs/06_sets.ipynb #2449835c
 def check_about(about: dict) -> None:
     "Raise ValueError unless the classes are a list of names and the shape is (1 or 3, H, W)."
     classes, shape = about["classes"], about["shape"]
@@ -441,9 +442,9 @@ def check_rows(rows: list, classes: list[str], count: int | None) -> None:
     if odd := [n for n, row in enumerate(rows, 1) if not good_row(row, classes)]:
         raise ValueError(f"line {odd[0]} of metadata.jsonl, {shown(rows[odd[0] - 1])}, lacks a "
                          "file_name, an origin, or a label that belongs to its class")
-    names = [row["file_name"] for row in rows]
-    if twice := [name for name in set(names) if names.count(name) > 1]:
-        raise ValueError(f"metadata.jsonl lists {min(twice)!r} twice")
+    [(name, times)] = Counter(row["file_name"] for row in rows).most_common(1)
+    if times > 1:
+        raise ValueError(f"metadata.jsonl lists {name!r} twice")
 
 
 def good_row(row: Any, classes: list[str]) -> bool:
