@@ -49,7 +49,7 @@ PRIOR = """
 def check_out(folder: Path) -> None:
     "Raise ValueError when a set cannot be saved in `folder`, or would mix with other files."
     from dsco.core import check_place, check_writable
-    from dsco.sets import set_files
+    from dsco.saved import set_files
 
     folder = folder.expanduser()
     try:

@@ -5,33 +5,21 @@
 # %% ../nbs/06_sets.ipynb #00ec6bcd
 from __future__ import annotations
 
-import json
 import numbers
-import re
-import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-import yaml
-from PIL import Image
 from torch import Tensor
 from torchvision.datasets import VisionDataset
 
-from . import __version__
-from .core import (cache_folder, check_place, digest, first_line, of_kind, readable, replacing,
-                       shown)
-from .data import ImageSet, check_images, check_labels, image_grid, stack_images, to_picture
-from .readers import open_image
+from .core import of_kind, readable, shown
+from .data import ImageSet, check_images, check_labels, to_picture
 
 # %% auto #0
-__all__ = ['ConcentratedSet', 'join', 'dataset_card']
+__all__ = ['ConcentratedSet', 'join']
 
 # %% ../nbs/06_sets.ipynb #f0b095e9
 class ConcentratedSet(VisionDataset):
@@ -102,6 +90,8 @@ class ConcentratedSet(VisionDataset):
 
     def save(self, folder: str | Path) -> Path:
         "Write the set to `folder` (see `save_set`); returns the folder."
+        from dsco.saved import save_set
+
         return save_set(self, folder)
 
     @classmethod
@@ -110,6 +100,8 @@ class ConcentratedSet(VisionDataset):
 
         Raises FileNotFoundError where there is none, ValueError for one that is not as it was
         saved."""
+        from dsco.saved import load_set
+
         return load_set(folder)
 
     def push_to_hub(self, name: str, *, private: bool = False) -> str:
@@ -117,6 +109,8 @@ class ConcentratedSet(VisionDataset):
 
         Returns its address. What an older version left there is replaced. Raises ValueError for
         another name, ConnectionError when the hub does not take it."""
+        from dsco.saved import push_set
+
         return push_set(self, name, private)
 
     @classmethod
@@ -181,404 +175,3 @@ def join(parts: Sequence[ConcentratedSet], config: dict) -> ConcentratedSet:
                            parts[0].classes, origin=[origin[i] for i in order.tolist()],
                            soft_labels=torch.cat(soft)[order] if len(soft) == len(parts) else None,
                            config=config)
-
-# %% ../nbs/06_sets.ipynb #e254c6f7
-SPLIT_WORDS = "train|training|validation|valid|dev|val|test|testing|eval|evaluation"
-
-
-def class_folder(label: int, name: str, classes: int) -> str:
-    "Folder of a class: its number, zero-padded so that text sorts like numbers, and its name."
-    safe = "".join(ch if ch.isalnum() or ch in "-_." else "_" for ch in name)
-    safe = re.sub(f"(?<![^-_.0-9])(?=({SPLIT_WORDS})(?![^-_.0-9]))", "class", safe)
-    safe = safe.encode()[:120].decode(errors="ignore")  # file systems take 255 bytes
-    return f"{label:0{len(str(classes - 1))}d}_{safe}"
-
-# %% ../nbs/06_sets.ipynb #7092c638
-def write_images(small: ConcentratedSet, folder: Path) -> None:
-    "PNG files in one folder a class, and metadata.jsonl."
-    rows, seen = [], [0] * len(small.classes)
-    for image, label, origin in zip(small.images, small.labels.tolist(), small.origin):
-        kind = small.classes[label]
-        name = f"{class_folder(label, kind, len(small.classes))}/{seen[label]:05d}.png"
-        seen[label] += 1
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        to_picture(image).save(folder / name)
-        rows.append({"file_name": name, "label": label, "class": kind, "origin": str(origin)})
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
-
-# %% ../nbs/06_sets.ipynb #509b737e
-def preview(small: ConcentratedSet, *, columns: int = 10) -> Image.Image:
-    "The first images of every class, one class a row (at most 20), at most 1,000 pixels a side."
-    rows = [(small.labels == c).nonzero().flatten()[:columns] for c in small.labels.unique()[:20]]
-    width = max(len(row) for row in rows)
-    most = 998 // max(width, len(rows)) - 1
-    images = [shrink(small.images[row], most) for row in rows]
-    blank = torch.full_like(images[0][:1], 255)
-    images = [torch.cat([row, blank.repeat(width - len(row), 1, 1, 1)]) for row in images]
-    h, w = blank.shape[-2:]
-    scale = max(1, min(64 // w, 998 // (len(rows) * (h + 1)), 998 // (width * (w + 1))))
-    return image_grid(torch.cat(images), columns=width, scale=scale)
-
-
-def shrink(images: Tensor, most: int) -> Tensor:
-    "Images (N, C, H, W) with a longer side of at most `most` pixels; smaller ones as they are."
-    h, w = images.shape[-2:]
-    if max(h, w) <= most:
-        return images
-    size = [max(1, side * most // max(h, w)) for side in (h, w)]
-    return F.interpolate(images.float(), size, mode="area").round().to(torch.uint8)
-
-# %% ../nbs/06_sets.ipynb #01497537
-def card_head(classes: Sequence[str]) -> str:
-    "The YAML head of a dataset card."
-    names = {str(label): name for label, name in enumerate(classes)}
-    kinds = {"image": "image", "label": {"class_label": {"names": names}}, "class": "string",
-             "origin": "string"}
-    features = [{"name": name, "dtype": kind} for name, kind in kinds.items()]
-    # Under `configs`, not under `dataset_info`: that one is overruled by the columns of the file.
-    files = {"config_name": "default", "data_files": ["*/*.png", "metadata.jsonl"],
-             "features": features}
-    head = {"task_categories": ["image-classification"],
-            "tags": ["dataset-concentration", "dataset-distillation"], "configs": [files]}
-    return f"---\n{yaml.safe_dump(head, sort_keys=False, width=1000)}---\n"
-
-# %% ../nbs/06_sets.ipynb #e78e80f2
-def in_line(value: object) -> str:
-    "A value as one line of Markdown, which a table can hold."
-    return re.sub(r"([|\\`*<])", r"\\\1", " ".join(str(value).split()))
-
-
-def used(config: Mapping[str, Any]) -> dict[str, str]:
-    "The settings of a run that its result depends on, as far as a line can hold them."
-    idle = [] if "doping_scores" in config else [key for key in config if key.startswith("trial_")]
-    if config.get("data") != "the prior's own samples":
-        idle += ["reference", "reference_steps"]
-    return {in_line(key): in_line(value) for key, value in config.items()
-            if isinstance(value, (str, int, float, bool)) and key not in idle}
-
-# %% ../nbs/06_sets.ipynb #a0630005
-def dataset_card(small: ConcentratedSet, name: str) -> str:
-    """README.md of a saved set: what it is, how it was made, how to load it.
-
-    `name`: what it is loaded by, a folder or "user/name"."""
-    table = "\n".join(f"| {key} | {value} |" for key, value in used(small.config).items())
-    counts = torch.bincount(small.labels, minlength=len(small.classes)).unique().tolist()
-    classes = ", ".join(map(in_line, small.classes[:20]))
-    more = f" and {len(small.classes) - 20} more" if len(small.classes) > 20 else ""
-    c, h, w = small.images.shape[1:]
-    path = json.dumps(name, ensure_ascii=False)
-    return f"""{card_head(small.classes)}# {in_line(name)}
-
-{len(small)} images of {len(small.classes)} classes ({100 * small.real_share:.0f} % real, the rest
-synthetic), {" to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))} a class, each of
-{w}×{h} pixels in {"grey" if c == 1 else "colour"}; made with dsco {__version__}.
-
-Classes: {classes}{more}.
-
-![the first images of every class](preview.png)
-
-| setting | value |
-|---|---|
-{table}
-
-The folders are an ImageFolder tree; `metadata.jsonl` gives each file's label, class and origin
-("synthetic", or the position of the real image), `config.json` everything about the run. Three
-ways to load it:
-
-```python
-from dsco import ConcentratedSet
-small = ConcentratedSet.load({path})
-
-from datasets import load_dataset
-columns = load_dataset({path})["train"]  # image, label, class, origin
-
-from torchvision.datasets import ImageFolder
-pairs = ImageFolder({path})  # a folder on disk; a class is called by its number and name
-```
-"""
-
-# %% ../nbs/06_sets.ipynb #a0630006
-def holds_set(folder: Path) -> bool:
-    "Whether `folder` has the two files that every saved set has."
-    return (folder / "config.json").is_file() and (folder / "metadata.jsonl").is_file()
-
-
-def read_rows(folder: Path) -> list:
-    "The lines of metadata.jsonl."
-    return read_json(folder / "metadata.jsonl", lambda text: [*filter(None, text.split("\n"))])
-
-
-def read_json(file: Path, parts: Callable[[str], list[str]] = lambda text: [text]) -> list:
-    "The JSON values in the `parts` of a text file; ValueError, naming it, where it has others."
-    try:  # some editors put a mark in front of the text
-        return [json.loads(part) for part in parts(file.read_text(encoding="utf-8-sig"))]
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file.name} is no JSON, {first_line(error)}") from error
-
-# %% ../nbs/06_sets.ipynb #a0630007
-OWN_FILES = ("config.json", "metadata.jsonl", "soft_labels.safetensors", "README.md", "preview.png")
-
-
-def set_files(folder: Path) -> Callable[[str], bool]:
-    "Whether a file in `folder`, by its name in it, was put there with a saved set."
-    own = set(OWN_FILES)
-    if not holds_set(folder):
-        return lambda name: False
-    with suppress(ValueError, KeyError, TypeError):
-        names = (row["file_name"] for row in read_rows(folder))
-        own |= {name for name in names if re.fullmatch("[^/]+/[0-9]+[.]png", name)}
-    return own.__contains__
-
-# %% ../nbs/06_sets.ipynb #a0630008
-def check_holder(folder: Path, *, tries: int = 10) -> None:
-    """Raise FileExistsError for a folder that holds something else than a set.
-
-    Another process may be putting a set there at this moment, so it is asked a few times."""
-    for _ in range(tries - 1):
-        with suppress(OSError):
-            return check_place(folder, set_files(folder), "a saved set")
-        time.sleep(0.05)
-    return check_place(folder, set_files(folder), "a saved set")
-
-# %% ../nbs/06_sets.ipynb #749d5496
-FORMAT = 2  # of config.json; 1 had the run's words beside its own, numbers in `origin`, no digest
-
-
-def set_digest(small: ConcentratedSet) -> str:
-    "A digest of all that a set is: its pixels, labels, classes, origin and config."
-    soft = [] if small.soft_labels is None else [small.soft_labels]
-    words = [small.classes, small.origin, json.loads(as_json(small.config))]
-    return digest(small.images, small.labels, *soft, *words)
-
-
-def as_json(config: dict) -> str:
-    "A config as JSON; raises ValueError for what JSON cannot hold."
-    for key, value in config.items():
-        try:
-            json.dumps({key: value}, allow_nan=False, ensure_ascii=False).encode()
-        except (TypeError, ValueError, RecursionError):
-            raise ValueError(f"config has {shown(value)} under {shown(key)}, which JSON cannot "
-                             "hold: make it text or finite numbers, or leave it out.") from None
-    return json.dumps(config)
-
-# %% ../nbs/06_sets.ipynb #51c2e969
-def about_set(small: ConcentratedSet) -> dict:
-    "What config.json holds."
-    return {"format": FORMAT, "classes": small.classes, "shape": list(small.images.shape[1:]),
-            "images": len(small), "soft_labels": small.soft_labels is not None,
-            "digest": set_digest(small), "config": small.config}
-
-# %% ../nbs/06_sets.ipynb #bfe1f645
-def save_set(small: ConcentratedSet, folder: str | Path, name: str | None = None) -> Path:
-    """Write an ImageFolder tree with metadata.jsonl, config.json, README.md and preview.png.
-
-    Soft labels go to soft_labels.safetensors. `name`: in the card, None for that of the folder.
-    The folder appears complete or not at all; an existing one is replaced only if it holds a set,
-    else FileExistsError; ValueError, before anything is written, for a config that JSON cannot
-    hold."""
-    folder = named_folder(folder)
-    about = about_set(small)
-    check_holder(folder)
-    final = folder.resolve()
-    with replacing(final) as temporary:
-        write_images(small, temporary)
-        text = json.dumps(about, indent=1, ensure_ascii=False)
-        (temporary / "config.json").write_text(text, encoding="utf-8")
-        if small.soft_labels is not None:
-            from safetensors.torch import save_file
-
-            soft = {"soft_labels": small.soft_labels.detach().contiguous()}
-            save_file(soft, temporary / "soft_labels.safetensors")
-        preview(small).save(temporary / "preview.png")
-        card = dataset_card(small, name or final.name)
-        (temporary / "README.md").write_text(card, encoding="utf-8")
-    return folder
-
-
-def named_folder(folder: str | Path) -> Path:
-    "A folder as a path; raises TypeError or ValueError for what names none."
-    of_kind("folder", folder, (str, Path), "pass where the set is")
-    if folder == "":
-        raise ValueError("folder is '', which names no place: pass '.' for this folder.")
-    return Path(folder).expanduser()
-
-# %% ../nbs/06_sets.ipynb #a063000b
-def check_inside(folder: Path, names: Sequence[str]) -> None:
-    "Raise ValueError for a file that does not lie in `folder`: the set must not read other files."
-    home = folder.resolve()
-    for path in map(Path, names):
-        inside = (folder / path).resolve().is_relative_to(home)
-        if path.is_absolute() or ".." in path.parts or not inside:
-            raise ValueError(f"{str(path)!r} lies outside the folder")
-
-# %% ../nbs/06_sets.ipynb #32b82f78
-def read_about(folder: Path) -> dict:
-    "What config.json of any format holds, that of an older one as far as it goes."
-    check_inside(folder, OWN_FILES)
-    [about] = read_json(folder / "config.json")
-    if not isinstance(about, dict) or type(about.get("format")) is not int or about["format"] < 1:
-        raise ValueError("config.json is not that of a saved set")
-    if about["format"] == 1 and not {"digest", "config"} <= about.keys():
-        own = {key: about.pop(key, None) for key in ("format", "classes", "shape")}
-        about = {**own, "images": None, "soft_labels": None, "digest": None, "config": about}
-    return about
-
-# %% ../nbs/06_sets.ipynb #2449835c
-def check_about(about: dict) -> None:
-    "Raise ValueError unless the classes are a list of names and the shape is (1 or 3, H, W)."
-    classes, shape = about["classes"], about["shape"]
-    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-        raise ValueError(f"config.json has {shown(classes)} for a list of class names")
-    sides = isinstance(shape, list) and all(type(side) is int and side > 0 for side in shape)
-    if not sides or len(shape) != 3 or shape[0] not in (1, 3):
-        raise ValueError(f"config.json has {shown(shape)} for the shape of an image")
-
-
-def check_rows(rows: list, classes: list[str], count: int | None) -> None:
-    "Raise ValueError unless there are `count` lines, of different files, each with its class."
-    if len(rows) != count and count is not None or not rows:
-        raise ValueError(f"metadata.jsonl lists {len(rows)} images, and config.json {count}")
-    if odd := [n for n, row in enumerate(rows, 1) if not good_row(row, classes)]:
-        raise ValueError(f"line {odd[0]} of metadata.jsonl, {shown(rows[odd[0] - 1])}, lacks a "
-                         "file_name, an origin, or a label that belongs to its class")
-    [(name, times)] = Counter(row["file_name"] for row in rows).most_common(1)
-    if times > 1:
-        raise ValueError(f"metadata.jsonl lists {name!r} twice")
-
-
-def good_row(row: Any, classes: list[str]) -> bool:
-    "Whether a line of metadata.jsonl has what it must."
-    return (isinstance(row, dict) and type(label := row.get("label")) is int
-            and 0 <= label < len(classes) and row.get("class") == classes[label]
-            and isinstance(row.get("file_name"), str) and "origin" in row)
-
-# %% ../nbs/06_sets.ipynb #17ce20de
-def read_origin(entry: Any, old: bool) -> str | int:
-    "What a line of metadata.jsonl says of an image: text, or in an `old` set a number, too."
-    if entry == "synthetic" or old and type(entry) is int and entry >= 0:
-        return entry
-    if old or not isinstance(entry, str) or not re.fullmatch("[0-9]{1,18}", entry):
-        raise ValueError(f"metadata.jsonl has {shown(entry)} for the origin of an image")
-    return int(entry)
-
-# %% ../nbs/06_sets.ipynb #a063000c
-def read_images(files: Sequence[Path], shape: Sequence[int]) -> Tensor:
-    "Image files of one `shape` (C, H, W) as uint8 (N, C, H, W)."
-    if missing := [file for file in files if not file.is_file()]:
-        raise FileNotFoundError(f"{missing[0]} and {len(missing) - 1} other images are missing, "
-                                "but metadata.jsonl lists them: copy the whole folder.")
-    return stack_images([read_image(file, shape) for file in files], files, "save the set again")
-
-
-def read_image(file: Path, shape: Sequence[int]) -> Image.Image:
-    "One of them; its size is compared before its pixels are unpacked, which may be too many."
-    c, h, w = shape
-    name = f"{file.parent.name}/{file.name}"
-    try:
-        with Image.open(file) as image:
-            size = image.size
-        picture = open_image(file) if size == (w, h) else None
-    except Exception as error:  # Pillow has several, also of its own
-        raise ValueError(f"{name} is no image, {first_line(error)}") from error
-    if picture is None or picture.mode != ("L" if c == 1 else "RGB"):
-        raise ValueError(f"{name} is not {w}×{h} pixels in {'grey' if c == 1 else 'colour'}, as "
-                         "config.json says")
-    return picture
-
-# %% ../nbs/06_sets.ipynb #83c81d0a
-def read_soft_labels(file: Path, wanted: bool | None) -> Tensor | None:
-    "The soft labels of a saved set, if it has any (`wanted` None: if they are there)."
-    if wanted is False or wanted is None and not file.is_file():
-        return None
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(file)["soft_labels"]
-    except Exception as error:  # safetensors has errors of its own
-        raise ValueError(f"{file.name} is missing or broken: {first_line(error)}") from error
-
-# %% ../nbs/06_sets.ipynb #f028aa6a
-def read_set(folder: Path, about: dict) -> ConcentratedSet:
-    "The set of which config.json says `about`."
-    check_about(about)
-    rows = read_rows(folder)
-    check_rows(rows, about["classes"], about["images"])
-    names, labels, origin = ([row[k] for row in rows] for k in ("file_name", "label", "origin"))
-    check_inside(folder, names)
-    old = about["format"] == 1 and about["digest"] is None
-    small = ConcentratedSet(
-        read_images([folder / name for name in names], about["shape"]), torch.tensor(labels),
-        about["classes"], origin=[read_origin(entry, old) for entry in origin],
-        config=about["config"],
-        soft_labels=read_soft_labels(folder / "soft_labels.safetensors", about["soft_labels"]))
-    if not old and about["digest"] != set_digest(small):
-        raise ValueError("an image, a label, an origin or the config is not the one that was saved")
-    return small
-
-# %% ../nbs/06_sets.ipynb #3522486a
-def load_set(folder: str | Path) -> ConcentratedSet:
-    "A set written by `save_set`; what is missing or broken is named in the error."
-    place = find_set(folder)
-    try:
-        about = read_about(place)
-        if about["format"] <= FORMAT:
-            return read_set(place, about)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        said = " ".join(str(error).split()) if type(error) is ValueError else first_line(error)
-        raise ValueError(f"folder is {str(place)!r}, whose set is broken ({said}): copy the whole "
-                         "folder again.") from error
-    raise ValueError(f"config.json of {place} has format {about['format']}, and this dsco reads "
-                     f"formats up to {FORMAT}: install a newer one.")
-
-
-def find_set(folder: str | Path) -> Path:
-    "The folder of a set: `folder` itself, or what the hub has under that name."
-    place = named_folder(folder)
-    if holds_set(place):
-        return place
-    if isinstance(folder, str) and re.fullmatch(HUB_NAME, folder) and not place.exists():
-        place = download(folder)
-    if not holds_set(place):
-        raise FileNotFoundError(f"folder is {str(folder)!r}, which has no config.json and "
-                                "metadata.jsonl: pass one written by ConcentratedSet.save.")
-    return place
-
-# %% ../nbs/06_sets.ipynb #33efa590
-HUB_NAME = "[A-Za-z0-9_-][A-Za-z0-9_.-]*/[A-Za-z0-9_.-]+"
-
-
-def push_set(small: ConcentratedSet, name: str, private: bool) -> str:
-    "Put a set on the hub; returns its address."
-    import huggingface_hub
-
-    if not isinstance(name, str) or not re.fullmatch(HUB_NAME, name):
-        raise ValueError(f"name is {shown(name)}, but it must be like 'user/name': change it.")
-    with TemporaryDirectory() as folder:
-        files = save_set(small, Path(folder) / "set", name)
-        try:
-            address = huggingface_hub.create_repo(name, repo_type="dataset", private=private,
-                                                  exist_ok=True)
-            huggingface_hub.upload_folder(repo_id=name, repo_type="dataset", folder_path=files,
-                                          delete_patterns=[*OWN_FILES, "*/*.png"])
-        except Exception as error:  # of the network, of the hub, or of the rights there
-            raise ConnectionError(f"name is {name!r}, but the hub did not take the set "
-                                  f"({first_line(error)}): connect and log in.") from error
-    return str(address)
-
-# %% ../nbs/06_sets.ipynb #b7b32ff5
-def download(name: str) -> Path:
-    "The data set `name` of the hub, in a folder of the cache."
-    import huggingface_hub
-
-    place = cache_folder("hub", *name.split("/"))
-    try:
-        huggingface_hub.snapshot_download(name, repo_type="dataset", local_dir=place,
-                                          allow_patterns=[*OWN_FILES, "*/*.png"])
-    except Exception as error:
-        raise FileNotFoundError(f"folder is {name!r}, which is neither a folder nor a data set "
-                                f"that the hub gives ({first_line(error)}): correct it, or "
-                                "connect.") from error
-    return place

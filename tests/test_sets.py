@@ -21,8 +21,8 @@ from torchvision.datasets import ImageFolder
 from dsco import Auto, ConcentratedSet, Prior, Recipe, concentrate, load_data
 from dsco.prior import prior_features
 from dsco.records import read_set
+from dsco.saved import dataset_card, preview
 from dsco.selection import select_random
-from dsco.sets import dataset_card, preview
 
 ROOT = Path(__file__).parent.parent
 QUIET = {"progress": False}
@@ -410,7 +410,7 @@ def test_a_stray_parquet_file_does_not_hide_the_images(tmp_path):
     assert load_data(folder).train.classes == ["bus", "car"]
 
 
-@pytest.mark.parametrize("thing, part", [("set", "dsco.sets.preview"), ("prior", "json.dumps")])
+@pytest.mark.parametrize("thing, part", [("set", "dsco.saved.preview"), ("prior", "json.dumps")])
 def test_a_save_that_fails_leaves_what_was_there(thing, part, doped, prior, tmp_path, monkeypatch):
     "Whatever stops a save half-way: the old folder stays whole, and no temporary one remains."
     save = (
