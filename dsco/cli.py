@@ -114,6 +114,7 @@ def run_concentrate(words: argparse.Namespace) -> None:
     started = time.perf_counter()
     check_out(Path(words.out))
     check_concentrate_words(words)
+    from dsco.machines import this_process
     from dsco.minutes import concentrate_in
 
     train = load(words).train if words.data else None
@@ -125,7 +126,8 @@ def run_concentrate(words: argparse.Namespace) -> None:
         doping = "auto" if words.doping is None else words.doping
         small = concentrate_in(left, train, ipc=words.ipc, prior=prior, doping=doping,
                                seed=words.seed)
-    save_and_say(small, words)
+    if this_process()[0] == 0:
+        save_and_say(small, words)
 
 
 def concentrate_by_steps(words: argparse.Namespace, train):

@@ -92,3 +92,10 @@ def test_a_prior_of_other_classes_is_refused(young):
     other = ImageSet(FEW.images, FEW.labels, [f"digit {c}" for c in range(10)])
     with pytest.raises(ValueError, match="the prior renders"):
         concentrate_in(1, other, ipc=1, prior=young, progress=False)
+
+
+def test_several_processes_are_refused(monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="WORLD_SIZE is 2"):
+        concentrate_in(1, FEW, ipc=1, progress=False)
