@@ -29,7 +29,7 @@ from .networks import build_network
 
 # %% auto #0
 __all__ = ['PROTOCOLS', 'Protocol', 'find_protocol', 'batch_order', 'augmentation_for', 'predict', 'train', 'accuracy',
-           'train_together', 'interval95', 'Evaluation', 'normalise', 'evaluate', 'images_error', 'non_inferior']
+           'train_together', 'interval95', 'Evaluation', 'normalise', 'evaluate']
 
 # %% ../nbs/03_evaluation.ipynb #5b39ba27
 @dataclass(frozen=True)
@@ -443,80 +443,3 @@ def evaluate(small: Any, test: ImageSet, *, protocol: str | Protocol = "convnet3
     labels = "hard" if soft is None and not teachers else "soft"
     return Evaluation(accuracies, chosen.name, network_label(chosen), steps, matched, labels, seeds,
                       seconds, right)
-
-# %% ../nbs/03_evaluation.ipynb #a066000d
-@dataclass(frozen=True)
-class NonInferiority:
-    """Outcome of `non_inferior`: `difference` of the means in points, with its `p_value`.
-
-    `bound`: the lower end of its one-sided interval at level 1 − `level`."""
-
-    difference: float
-    bound: float
-    p_value: float
-    margin: float
-    level: float
-
-    @property
-    def verdict(self) -> bool:
-        "True when a loss of `margin` points or more is ruled out."
-        return self.bound > -self.margin
-
-    def __repr__(self) -> str:
-        words = "non-inferior" if self.verdict else "not shown to be non-inferior"
-        return (f"{self.difference:+.2f} points, at worst {self.bound:+.2f} "
-                f"({1 - self.level:.0%}): {words} within {self.margin:g} (p = {self.p_value:.2g})")
-
-# %% ../nbs/03_evaluation.ipynb #a066000e
-def accuracies_of(result: Evaluation | Sequence[float],
-                  reference: Evaluation | Sequence[float]) -> list[list[float]]:
-    "The accuracies of both sides; raises ValueError unless they can be compared."
-    sides = (result, reference)
-    made = [f"{side.protocol} {side.network} matched by {side.matched}" for side in sides
-            if isinstance(side, Evaluation)]
-    if len(set(made)) > 1:
-        raise ValueError(f"result and reference were made with {' and '.join(made)}: use one "
-                         "protocol, network and matching for both.")
-    found = [list(side.accuracies if isinstance(side, Evaluation) else side) for side in sides]
-    if min(map(len, found)) < 2:
-        raise ValueError(f"result has {len(found[0])} accuracies and reference {len(found[1])}, "
-                         "but each needs at least 2: run more seeds.")
-    return found
-
-# %% ../nbs/03_evaluation.ipynb #e7835f56
-def images_error(result: Evaluation, reference: Evaluation) -> float:
-    """Standard error, in points, of the difference of the means that the test images add.
-
-    Both are outcomes of `evaluate` on the same test set, else ValueError."""
-    sides = [side.right for side in (result, reference) if side.right is not None]
-    if len(sides) < 2 or sides[0].shape[1] != sides[1].shape[1]:
-        raise ValueError("result and reference do not say which images of one test set were read "
-                         "correctly: pass two outcomes of evaluate.")
-    mine, theirs = (side.float().mean(0) for side in sides)
-    return float(100 * (mine - theirs).std() / math.sqrt(len(mine)))
-
-# %% ../nbs/03_evaluation.ipynb #e7835f57
-def non_inferior(result: Evaluation | Sequence[float], reference: Evaluation | Sequence[float], *,
-                 margin: float, level: float = 0.05,
-                 images_error: float = 0.0) -> NonInferiority:
-    """Is `result` at most `margin` points worse than `reference`? One-sided Welch test at `level`.
-
-    Both are outcomes of `evaluate` or lists of accuracies in percent, at least two each.
-    `images_error`: a standard error in points that is added, see `images_error`. Raises ValueError
-    for outcomes of different protocols and for a margin that is not positive."""
-    from scipy.stats import t as student
-
-    if not margin > 0 or not 0 < level < 0.5:
-        raise ValueError(f"margin is {margin} and level is {level}, but margin must be positive "
-                         "(in points) and level between 0 and 0.5: change them.")
-    a, b = accuracies_of(result, reference)
-    difference = statistics.fmean(a) - statistics.fmean(b)
-    parts = [statistics.variance(side) / len(side) for side in (a, b)]
-    square = sum(parts) + images_error**2
-    if square == 0:
-        return NonInferiority(difference, difference, float(difference <= -margin), margin, level)
-    spread = sum(part**2 / (len(side) - 1) for part, side in zip(parts, (a, b)))
-    freedom, error = sum(parts) ** 2 / spread if spread else math.inf, math.sqrt(square)
-    bound = difference - student.ppf(1 - level, freedom) * error
-    p_value = student.sf((difference + margin) / error, freedom)
-    return NonInferiority(difference, float(bound), float(p_value), margin, level)

@@ -20,6 +20,7 @@ from dsco.discrepancy import energy_distance, mmd, sliced_wasserstein, transport
 from dsco.doping import choose_share, real_counts
 from dsco.features import pixel_features
 from dsco.floor import Floor, draw_mixture
+from dsco.non_inferiority import non_inferior
 from dsco.selection import (
     SELECTORS,
     herd,
@@ -44,7 +45,7 @@ from dsco.target import (
     prefix_sizes,
     reservoir,
 )
-from dsco.training import batch_order, interval95, non_inferior
+from dsco.training import batch_order, interval95
 from dsco.unroll import GRADIENTS, RULES, FlatNetwork, InnerTraining, flatten_weights
 
 settings.register_profile("dsco", derandomize=True, deadline=None, max_examples=25)
