@@ -100,7 +100,7 @@ def color_jitter(x: Tensor, g: torch.Generator, *, most: float = 0.4,
 
 # %% ../nbs/01_images.ipynb #n3000006
 def cutmix(x: Tensor, g: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    "Images with a rectangle of another in each; which other, int64 (N,); its share of the area, (N,)."
+    "Images with a rectangle of another in each; which other, int64 (N,); its share, float32 (N,)."
     n, _, *sides = x.shape
     other, part = torch.randperm(n, generator=g), torch.rand(n, 1, generator=g).sqrt()
     inside = []
