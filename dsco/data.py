@@ -104,7 +104,7 @@ def check_labels(labels: Tensor, n: int, classes: list[str]) -> None:
 # %% ../nbs/01_images.ipynb #a0610009
 def channel_statistics(images: Tensor, after: Callable[[], object] = lambda: None
                        ) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel, float32 (C,), of uint8 `images` in [-1, 1] units.
+    """Mean and deviation of each channel, float32 (C,), of uint8 `images` in [-1, 1] units.
 
     `after()` is called when a block of images is counted."""
     block, histogram = max(1, 2**24 // images[0].numel()), 0

@@ -82,7 +82,7 @@ def small_network(name: str, shape: tuple[int, int, int], classes: int, *, width
                   seed: int) -> Classifier:
     """A network by name; `convnet` gets `width` and three blocks, fewer below 8 pixels.
 
-    Above 64 pixels one more for each doubling, so that 16 numbers a channel are left of an image."""
+    Above 64 pixels one more for each doubling: 16 numbers a channel are left of an image."""
     if name != "convnet":
         return build_network(name, shape, classes, seed=seed)
     side = min(shape[1:])

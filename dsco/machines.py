@@ -174,7 +174,8 @@ def load_block(file: Path, key: str, classes: list[str]) -> ConcentratedSet:
     from safetensors import safe_open
 
     with safe_open(file, "pt") as kept:
-        found, images, labels = kept.metadata(), kept.get_tensor("images"), kept.get_tensor("labels")
+        found = kept.metadata()
+        images, labels = kept.get_tensor("images"), kept.get_tensor("labels")
     if found["check"] != digest(images, labels, found["about"]):
         raise ValueError("its content is not what was written")
     if found["key"] != key:

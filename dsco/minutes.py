@@ -84,8 +84,8 @@ def timed_maps(images: ImageSet, seconds: float, *, seed: int, device: torch.dev
 def share_read(phi: Embedding, images: ImageSet) -> float:
     "The share of `images` that the classifier under `phi` reads as their class."
     place = next(phi.network.parameters()).device
-    read = [phi.scores(phi(to_float(x.to(place)))).argmax(1).cpu() for x in images.images.split(100)]
-    return (torch.cat(read) == images.labels).float().mean().item()
+    read = [phi.scores(phi(to_float(x.to(place)))).argmax(1) for x in images.images.split(100)]
+    return (torch.cat(read).cpu() == images.labels).float().mean().item()
 
 
 def recognised(prior: Prior, phi: Embedding, held: ImageSet, *, seed: int) -> tuple[float, float]:
@@ -96,7 +96,7 @@ def recognised(prior: Prior, phi: Embedding, held: ImageSet, *, seed: int) -> tu
 
 
 def is_weak(read: float, real: float, classes: int) -> bool:
-    "Whether samples are read so badly, or new real images hardly at all, that nothing is to be had."
+    "Whether samples are read so badly, or new real images hardly better, that it is no help."
     return read < (1 / classes + real) / 2 or real < 1.5 / classes
 
 # %% ../nbs/36_in_minutes.ipynb #f001e11c
@@ -213,7 +213,8 @@ def judge_all(sets: dict[str, ConcentratedSet], held: ImageSet, clock: Clock,
     total = 0.8 * (clock.left() - 5 * step) / step / len(sets)
     seeds = 3 if total > 450 else 2
     steps = int(min(QUICK.most_steps, max(30, total / seeds)))
-    clock.say(f"check: {clock.left():.0f} s, {len(sets)} sets, {seeds} networks each, {steps} steps")
+    clock.say(f"check: {clock.left():.0f} s, {len(sets)} sets, {seeds} networks each, "
+              f"{steps} steps")
     return {name: answers(small, held, steps=steps, seeds=range(seeds), device=device)
             for name, small in sets.items()}
 

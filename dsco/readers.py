@@ -26,7 +26,8 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .core import cache_folder, digest, replacing, set_aside
-from .data import Data, Stack, channel_statistics, held_out, make_data, plain_picture, unreadable
+from .data import (Data, Stack, channel_statistics, held_out, make_data, plain_picture,
+                       unreadable)
 
 # %% auto #0
 __all__ = []

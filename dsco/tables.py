@@ -72,7 +72,8 @@ def table_columns(shard: Shard) -> tuple[str, str, list[str] | None]:
     from pyarrow import types
 
     def is_image(kind: Any) -> bool:
-        inner = [kind.field(i).name for i in range(kind.num_fields)] if types.is_struct(kind) else []
+        struct = types.is_struct(kind)
+        inner = [kind.field(i).name for i in range(kind.num_fields)] if struct else []
         return "bytes" in inner or types.is_binary(kind) or types.is_large_binary(kind)
 
     def is_label(kind: Any) -> bool:

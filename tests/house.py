@@ -41,11 +41,13 @@ TARGETS = {
 # Only a new method may raise one: soft labels and the peers of chapter 40 brought 600 lines, ten names and three lines of checks;
 # priors on latents, real images first in a search, hard images and runs that remember what they kept 300 lines, a name and ten lines of checks.
 # A search that goes on from part way, budgets in calls, the error of the test images and networks that take turns and kept memory 125 lines, two names and a line of checks.
+# Files of every kind and images larger than memory, sets that other libraries read and that are doubted when they are read, blocks of
+# classes for any number of processes, jobs within minutes and the protocols of ImageNet brought 1,740 lines, four names and 70 lines of checks.
 # (Lines of the package were 6,912 while a quarter of them was wider than 100 columns: the same code takes more lines now.)
 LIMITS = TARGETS | {
-    "lines of the package": 10017,
-    "lines of checks": 432,
-    "public names": 163,
+    "lines of the package": 11750,
+    "lines of checks": 503,
+    "public names": 167,
 }
 HIGH = {"used public names, %"}
 
