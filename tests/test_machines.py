@@ -66,7 +66,7 @@ def together(make, world: int, file: Path, out: Path) -> list[dict[str, bytes]]:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    "All files of the set saved there, without the lines that say how many seconds it took."
+    "All files saved there, without the seconds it took and the digest that covers them."
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file()}
     assert "set/config.json" in files
     return {name: timeless(file) for name, file in files.items()}
@@ -75,7 +75,8 @@ def content(folder: Path) -> dict[str, bytes]:
 def timeless(file: Path) -> bytes:
     if file.suffix not in (".json", ".md"):
         return file.read_bytes()
-    return "".join(line for line in file.open() if "seconds" not in line).encode()
+    timed = ("seconds", '"digest"')
+    return "".join(line for line in file.open() if not any(w in line for w in timed)).encode()
 
 
 def saved(small: ConcentratedSet, folder: Path) -> dict[str, bytes]:
