@@ -157,7 +157,7 @@ def test_a_folder_of_images_in_minutes(tmp_path):
         assert phase in made.stderr
     for words in ("recognised", "this set (", "random real images", "real images chosen by"):
         assert words in made.stdout
-    assert "kept apart" in json.loads((small / "config.json").read_text())["verdict"]
+    assert "kept apart" in json.loads((small / "config.json").read_text())["config"]["verdict"]
 
 
 def test_concentrate_then_evaluate(tmp_path):
