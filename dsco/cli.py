@@ -29,7 +29,7 @@ from .words import Parser, add_command
 
 # %% ../nbs/64_command_line.ipynb #64a00007
 DATA = """
-    --data NAME      digits, mnist, fashion_mnist, cifar10, …, or a folder of images or Parquet
+    --data NAME      digits, cifar10, …, a folder of images or Parquet, or USER/NAME on the Hub
     --root FOLDER    where data is looked for (default: DSCO_DATA, else the cache, else a download)
     --size N         resize every image to this side, in pixels
 """
@@ -170,7 +170,7 @@ def add_concentrate(commands) -> None:
     --minutes X      time for everything, reading the images included (default: 10)
     --steps N        steps to train the prior for: with fixed numbers the set can be made again
     --updates N      updates of the noise, with --steps or --prior
-    --doping SHARE|auto  share of real images kept in the small dataset (default: auto; may be 1)
+    --doping SHARE|auto  share of real images kept in the small dataset (default: auto)
     --data-free      do not let the small dataset see real images, only the prior
     """, seed=0)
 

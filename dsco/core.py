@@ -172,7 +172,7 @@ def one_at_a_time(file: Path, *, wait: bool = True) -> Iterator[bool]:
         except Timeout:
             ours = False
         except (OSError, NotImplementedError):
-            pass
+            pass  # no locks on this file system: `ours`, as for everybody
         yield ours
 
 # %% ../nbs/60_core.ipynb #e3109407

@@ -114,13 +114,18 @@ def train_step(model: Classifier, optimizer: torch.optim.Optimizer, images: Tens
     optimizer.step()
 
 # %% ../nbs/04_features.ipynb #29a00040
+@torch.no_grad()
+def share_read(phi: Embedding, images: ImageSet) -> float:
+    "The share of `images` that the classifier under `phi` reads as their class."
+    place = next(phi.network.parameters()).device
+    read = [phi.scores(phi(to_float(x.to(place)))).argmax(1) for x in images.images.split(100)]
+    return (torch.cat(read).cpu() == images.labels.cpu()).float().mean().item()
+
+
 def can_read(phi: Embedding, images: ImageSet) -> bool:
     "Whether the network reads most of the images (of 1,000 of them) as their class."
     some = images.subset(shuffled(torch.arange(len(images)), stable_seed("read"))[:1000])
-    place = next(phi.network.parameters()).device
-    with torch.no_grad():
-        read = [phi.scores(phi(to_float(x.to(place)))).argmax(1) for x in some.images.split(100)]
-    return bool((torch.cat(read).cpu() == some.labels.cpu()).float().mean() > 0.5)
+    return share_read(phi, some) > 0.5
 
 # %% ../nbs/04_features.ipynb #ec1f91e8
 def trajectory_features(images: ImageSet, *, steps: Sequence[int] = (20, 100, 400),

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .core import cache_folder, first_line, whole
+from .core import cache_folder, first_line, of_kind, whole
 from .data import Data, load_digits, make_data
 from .readers import load_folder, unwrapped
 from .tables import HUB_NAME, holds_shards, load_hub, load_parquet
@@ -153,6 +153,7 @@ def on_hub(name: str | Path) -> bool:
 def read_data(name: str | Path, *, root: str | Path | None = None, size: int | None = None,
               mirror: bool | None = None) -> Data:
     "A dataset by its name, from a folder or the Hub: see `load_data`, which calls this."
+    of_kind("name", name, (str, Path), "pass 'digits', for example, or a folder")
     known = str(name) in KNOWN
     if size is not None and (whole("size", size, 4) > 4096 or known):
         raise ValueError(f"size={size} is for folders, but {str(name)!r} has a size of its own: "

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from .concentration import concentrate
 from .core import number, of_kind, stable_seed, whole
-from .data import ImageSet, to_float
-from .features import Embedding, FeatureMap, random_features, trajectory_features
+from .data import ImageSet
+from .features import (Embedding, FeatureMap, random_features, share_read,
+                           trajectory_features)
 from .machines import this_process
 from .networks import build_network
 from .nopt import noise_gradient, pool_features
@@ -25,7 +26,7 @@ from .prior import Prior
 from .recipe import Recipe
 from .selection import select_kmeans, select_missing, select_random
 from .sets import ConcentratedSet
-from .training import find_protocol, normalise, predict, train
+from .training import find_protocol, normalise, read_correctly, train
 
 # %% auto #0
 __all__ = ['concentrate_in']
@@ -60,7 +61,7 @@ class Clock:
 
 # %% ../nbs/36_in_minutes.ipynb #e7f769c7
 def timed_maps(images: ImageSet, seconds: float, *, seed: int, device: torch.device,
-               progress: bool) -> list[FeatureMap]:
+               progress: bool) -> list[Embedding]:
     "Maps along one training, of as many steps as fit into `seconds`, and a random one."
     width, batch = (64, 128) if max(images.shape[1:]) <= 32 else (32, 64)
     options: dict[str, Any] = dict(width=width, batch_size=batch, seed=seed, device=device)
@@ -80,14 +81,6 @@ def timed_maps(images: ImageSet, seconds: float, *, seed: int, device: torch.dev
     return [*maps, *random]
 
 # %% ../nbs/36_in_minutes.ipynb #4d26abe2
-@torch.no_grad()
-def share_read(phi: Embedding, images: ImageSet) -> float:
-    "The share of `images` that the classifier under `phi` reads as their class."
-    place = next(phi.network.parameters()).device
-    read = [phi.scores(phi(to_float(x.to(place)))).argmax(1) for x in images.images.split(100)]
-    return (torch.cat(read).cpu() == images.labels).float().mean().item()
-
-
 def recognised(prior: Prior, phi: Embedding, held: ImageSet, *, seed: int) -> tuple[float, float]:
     "Shares that the classifier reads correctly: of samples of `prior`, and of real images."
     count = max(2, 100 // len(prior.classes))
@@ -97,7 +90,12 @@ def recognised(prior: Prior, phi: Embedding, held: ImageSet, *, seed: int) -> tu
 
 def is_weak(read: float, real: float, classes: int) -> bool:
     "Whether samples are read so badly, or new real images hardly better, that it is no help."
-    return read < (1 / classes + real) / 2 or real < 1.5 / classes
+    return read < (1 / classes + real) / 2 or is_chance(real, classes)
+
+
+def is_chance(real: float, classes: int) -> bool:
+    "Whether images are read hardly better than by guessing."
+    return real < 1 / classes + min(0.5 / classes, 0.05 * (1 - 1 / classes))
 
 # %% ../nbs/36_in_minutes.ipynb #f001e11c
 def timed_recipe(prior: Prior, maps: Sequence[FeatureMap], images: int, seconds: float) -> Recipe:
@@ -125,14 +123,16 @@ QUICK = find_protocol("quick")
 
 def answers(small: Any, held: ImageSet, *, steps: int, seeds: Sequence[int],
             device: torch.device) -> Tensor:
-    "Which of the images `held` are read correctly, bool (seeds, images), by networks trained here."
-    x, x_held = (normalise(part.images.to(device), held.statistics) for part in (small, held))
-    y, right = small.labels.to(device), []
+    """Which of the images `held` networks trained here read correctly, bool (seeds, images).
+
+    As in `evaluate`, but never compiled: half a minute of compiling would break a short budget."""
+    x, y = normalise(small.images.to(device), held.statistics), small.labels.to(device)
+    right = []
     for seed in seeds:
         network = build_network(QUICK.network, held.shape, len(held.classes),
                                 seed=stable_seed(seed, "init"), **dict(QUICK.options)).to(device)
         train(network, x, y, protocol=QUICK, steps=steps, seed=seed)
-        right.append(predict(network, x_held).argmax(1).cpu() == held.labels)
+        right.append(read_correctly(network, held, device))
     return torch.stack(right)
 
 # %% ../nbs/36_in_minutes.ipynb #82feead2
@@ -140,7 +140,7 @@ def gain(right: Tensor, other: Tensor) -> tuple[float, float]:
     "How many points more than `other` are read correctly, and the standard error of that."
     each = 100 * (right.float().mean(0) - other.float().mean(0))
     seeds = 100 * (right.float().mean(1) - other.float().mean(1))
-    error = (each.var() / len(each) + seeds.var(correction=0) / len(seeds)).sqrt()
+    error = (each.var() / len(each) + seeds.var() / len(seeds)).sqrt()
     return each.mean().item(), error.item()
 
 # %% ../nbs/36_in_minutes.ipynb #188fd687
@@ -157,14 +157,14 @@ def best_of(right: dict[str, Tensor]) -> str:
 
 # %% ../nbs/36_in_minutes.ipynb #09bf198d
 def line(name: str, right: Tensor) -> str:
-    "Name, accuracy and the 95 % interval of networks and images together."
+    "Name, accuracy and twice the standard error, of the few networks and of the images."
     each = right.float().mean(0)
-    error = (each.var() / len(each) + right.float().mean(1).var(correction=0) / len(right)).sqrt()
-    return f"{name:<44} {100 * each.mean():5.1f} ± {196 * error:.1f} %"
+    error = (each.var() / len(each) + right.float().mean(1).var() / len(right)).sqrt()
+    return f"{name:<44} {100 * each.mean():5.1f} ± {200 * error:.1f} %"
 
 
-def verdict(chosen: str, right: dict[str, Tensor], classes: int) -> str:
-    "What the set is worth, in a few lines."
+def verdict(chosen: str, right: dict[str, Tensor], classes: int, *, given: bool = False) -> str:
+    "What the set is worth, in a few lines; `given`: the prior was not trained here."
     real = max((name for name in REAL if name in right),
                key=lambda name: right[name].float().mean().item())
     networks, images = right[chosen].shape
@@ -172,9 +172,10 @@ def verdict(chosen: str, right: dict[str, Tensor], classes: int) -> str:
              line(f"real images chosen by {real}", right[real]),
              line("random real images", right["random"])]
     few = ", too few to tell small differences" if images < 200 else ""
-    said = (f"accuracy on {images} images kept apart{few} ({networks} networks; guessing gives "
-            f"{100 / classes:.1f} %)")
-    return "\n".join([said, *lines])
+    said = (f"accuracy on {images} images kept apart, on which the set was picked{few} ({networks} "
+            f"networks, ± two standard errors; guessing gives {100 / classes:.1f} %)")
+    seen = ["the prior was given, and may have seen the images kept apart"] if given else []
+    return "\n".join([said, *lines, *seen])
 
 # %% ../nbs/36_in_minutes.ipynb #cbed723c
 def real_sets(images: ImageSet, ipc: int, maps: Sequence[FeatureMap], seed: int
@@ -190,7 +191,7 @@ def real_sets(images: ImageSet, ipc: int, maps: Sequence[FeatureMap], seed: int
             for name, index in chosen.items()}
 
 # %% ../nbs/36_in_minutes.ipynb #4cac2865
-def made_sets(prior: Prior, images: ImageSet, ipc: int, maps: list[FeatureMap], clock: Clock, *,
+def made_sets(prior: Prior, images: ImageSet, ipc: int, maps: Sequence[FeatureMap], clock: Clock, *,
               seed: int, doping: float | str) -> dict[str, ConcentratedSet]:
     "Synthetic images, and half synthetic and half real ones, or the one `doping` asked for."
     shares = {"auto": [0.0, 0.5] if ipc > 1 else [0.0]}.get(str(doping), [doping])
@@ -227,12 +228,13 @@ def concentrate_in(minutes: float, images: ImageSet, *, ipc: int, prior: Prior |
     A fifth of `images` is kept apart; a prior is fitted to the rest (`fit`: options of `Prior.fit`)
     unless one is given, and searched; what is returned is real images, well chosen, unless a set
     with synthetic ones is better on the images kept apart. `doping`: "auto", or the share of real
-    images, 0..1, that must be returned. `config["verdict"]` says what the set is worth beside real
-    images. How long each phase takes depends on the machine, and so does the set: give
+    images, 0 to below 1, that must be returned. `config["verdict"]` says what the set is worth
+    beside real images. How long each phase takes depends on the machine, and so does the set: give
     `concentrate` its numbers for one that can be made again. Raises TypeError or ValueError, naming
     the argument, before any work."""
     number("minutes", minutes, 0, ends=False)
-    check_job(images, whole("ipc", ipc), prior, doping)
+    check_job(images, whole("ipc", ipc), prior, doping, fit)
+    notes: dict[str, Any] = {"prior_given": prior is not None}
     clock = Clock(60 * minutes, progress)
     part, held = images.split(0.2, seed=stable_seed(seed, "kept apart"))
     clock.say(f"{minutes:.1f} minutes for {len(part)} images of {len(part.classes)} classes; "
@@ -243,7 +245,7 @@ def concentrate_in(minutes: float, images: ImageSet, *, ipc: int, prior: Prior |
         prior = Prior.fit(part, minutes=share, seed=seed, progress=progress, **fit)
     clock.say(f"maps: {clock.phase('maps'):.0f} s")
     maps = timed_maps(part, clock.phase("maps"), seed=seed, device=prior.device, progress=progress)
-    sets, notes = real_sets(part, ipc, maps, seed), prior_in_words(prior, maps, held, seed)
+    sets, notes = real_sets(part, ipc, maps, seed), notes | prior_in_words(prior, maps, held, seed)
     clock.say(notes["prior_said"])
     if doping != "auto" or not notes["weak"]:
         sets |= made_sets(prior, part, ipc, maps, clock, seed=seed, doping=doping)
@@ -252,16 +254,15 @@ def concentrate_in(minutes: float, images: ImageSet, *, ipc: int, prior: Prior |
     return with_verdict(sets[asked], asked, right, notes, minutes)
 
 # %% ../nbs/36_in_minutes.ipynb #ff0a2630
-def prior_in_words(prior: Prior, maps: Sequence[FeatureMap], held: ImageSet, seed: int
+def prior_in_words(prior: Prior, maps: Sequence[Embedding], held: ImageSet, seed: int
                    ) -> dict[str, Any]:
     "How well samples are recognised, whether the prior is weak, and a sentence on it."
-    judge = next(phi for phi in reversed(maps) if isinstance(phi, Embedding)
-                 and phi.name.startswith("step"))
-    read, real = recognised(prior, judge, held, seed=seed)
-    weak = is_weak(read, real, len(prior.classes))
+    read, real = recognised(prior, maps[-2], held, seed=seed)  # the last of the training
+    classes = len(prior.classes)
+    weak = is_weak(read, real, classes)
     said = f"of its samples {read:.0%} are recognised, of real images {real:.0%}"
     more = ("" if not weak else ": there are too few images to learn from; add more, or take a "
-            "pretrained prior" if real < 1.5 / len(prior.classes) else ": it is too weak to help; "
+            "pretrained prior" if is_chance(real, classes) else ": it is too weak to help; "
             "train it longer, take smaller images or a pretrained prior")
     return {"recognised": round(read, 3), "weak": weak, "prior_said": f"the prior: {said}{more}"}
 
@@ -271,20 +272,22 @@ def with_verdict(small: ConcentratedSet, chosen: str, right: dict[str, Tensor],
     "The set, whose config says how it was judged."
     scores = {name: [round(100 * x, 3) for x in answer.float().mean(1).tolist()]
               for name, answer in right.items()}
-    words = verdict(chosen, right, len(small.classes))
+    words = verdict(chosen, right, len(small.classes), given=notes["prior_given"])
     small.config |= {"minutes": minutes, "chosen": chosen, "judged": scores,
                      "judged_images": right[chosen].shape[1], **notes, "verdict": words}
     return small
 
 # %% ../nbs/36_in_minutes.ipynb #875d8a57
-def check_job(images: ImageSet, ipc: int, prior: Prior | None, doping: float | str) -> None:
+def check_job(images: ImageSet, ipc: int, prior: Prior | None, doping: float | str,
+              fit: dict[str, Any]) -> None:
     "Raise before any work unless the job can be done."
     of_kind("images", images, ImageSet, "pass load_data(...).train, for example")
-    if doping != "auto":
-        number("doping", doping, 0, 1)
+    if doping != "auto" and number("doping", doping, 0, 1) == 1:
+        raise ValueError("doping is 1, but real images need no prior and no minutes: use select.")
+    if prior is not None and fit:
+        raise ValueError(f"{next(iter(fit))} is for a prior to fit, but one is given: omit it.")
     if (world := this_process()[1]) > 1:
-        raise ValueError(f"WORLD_SIZE is {world}, but a job within minutes is that of one process, "
-                         "as each would measure its own times: give steps, or use one process.")
+        raise ValueError(f"WORLD_SIZE is {world}, but one process measures minutes: give steps.")
     if len(images.classes) < 2:
         raise ValueError(f"images has one class, {images.classes[0]!r}, but telling classes apart "
                          "needs two: put the images of each class in a folder of its own.")

@@ -315,8 +315,8 @@ def load_folder(folder: Path, *, size: int | None = None) -> Data:
     strange: list[Path] = []
     (files, labels), tested = (class_files(part, classes, strange) for part in (train, test))
     if strange:
-        warnings.warn(f"{folder} has {len(strange)} files that are no images in a folder of their "
-                      f"class, which were skipped: {strange[0].relative_to(home)}, for example.",
+        warnings.warn(f"skipped in {folder}, as no images in a folder of their class: "
+                      f"{len(strange)} of the files, {strange[0].relative_to(home)} for example.",
                       stacklevel=2)
     cut, files, labels = len(files), files + tested[0], torch.cat([labels, tested[1]])
     if test is None:

@@ -56,7 +56,7 @@ def train_teachers(data: ImageSet, teacher: Teacher, *, seed: int = 0,
             network = build_network(protocol.network, data.shape, len(data.classes), seed=own,
                                     **dict(protocol.options)).to(device)
             made.append(train(network, x, y, protocol=protocol, steps=steps, seed=own,
-                              augment=augmentation_for(protocol, not data.mirror),
+                              augment=augmentation_for(protocol, data.mirror),
                               after=lambda step: bar.update()))
     return made
 

@@ -41,10 +41,10 @@ class Protocol:
     pairs (most images a class, epochs), ascending. `optimizer`: "sgd" (with `momentum`) or "adamw".
     `schedule`: "stairs" (the rate is multiplied by `decay` at each share in `milestones`) or
     "cosine" (half a period, down to 0). `transforms`: augmentation families, one drawn for each
-    batch or all `in_sequence` (see `dsco.augment.Augmentation`); "flip" is dropped for digits,
-    where a mirror image is another symbol. `cutmix`: a rectangle of each image and the same share
-    of its label come from another (Yun et al. 2019, arXiv 1905.04899). `temperature`: if given, the
-    labels are what teachers say of each batch at it, and the set's own are not used."""
+    batch or all `in_sequence` (see `dsco.augment.Augmentation`); "flip" is dropped for digits
+    and the like, whose mirror images are other symbols. `cutmix`: a rectangle of each image and the
+    same share of its label come from another (Yun et al. 2019, arXiv 1905.04899). `temperature`: if
+    given, labels are what teachers say of each batch at it, and the set's own are not used."""
 
     name: str
     network: str = "convnet"
@@ -127,9 +127,9 @@ def rate(protocol: Protocol, step: int, steps: int) -> float:
     return protocol.lr * protocol.decay**falls
 
 # %% ../nbs/03_evaluation.ipynb #a0660005
-def augmentation_for(protocol: Protocol, digits: bool) -> Augmentation:
-    "The protocol's augmentation, without mirror images for `digits`."
-    names = [name for name in protocol.transforms if not (digits and name == "flip")]
+def augmentation_for(protocol: Protocol, mirror: bool) -> Augmentation:
+    "The protocol's augmentation, with mirror images only where the set allows them (`mirror`)."
+    names = [name for name in protocol.transforms if mirror or name != "flip"]
     return Augmentation(names, in_sequence=protocol.in_sequence)
 
 # %% ../nbs/03_evaluation.ipynb #n3000014
@@ -396,18 +396,18 @@ def read_correctly(network: nn.Module, test: ImageSet, device: torch.device) -> 
 
 # %% ../nbs/03_evaluation.ipynb #072559a2
 def evaluate(small: Any, test: ImageSet, *, protocol: str | Protocol = "convnet3",
-             seeds: int | Sequence[int] = 5, steps: int | None = None, digits: bool | None = None,
+             seeds: int | Sequence[int] = 5, steps: int | None = None,
              together: bool = False, teacher: nn.Module | Sequence[nn.Module] | None = None,
              device: str | torch.device | None = None, progress: bool = True) -> Evaluation:
     """Train networks from scratch on `small`, one a seed, and test each after its last update.
 
     `small`: an ImageSet or ConcentratedSet (soft labels are used when it has them). `seeds`: how
     many (0, 1, …) or which. `steps`: fix the number of updates instead of the protocol's epochs.
-    `digits`: leave mirror images out of the augmentation (None: unless `test.mirror`).
-    `together`: train all seeds at once. `teacher`: one trained module or several, for images
-    normalised by `test.statistics`; needed by protocols with a temperature, which train on what
-    they say of each batch. Warns for a set that was made for a learned schedule. Raises ValueError
-    when shapes or classes differ, or a teacher is missing or not wanted."""
+    The images are mirrored where `test.mirror` allows it. `together`: train all seeds at once.
+    `teacher`: one trained module or several, for images normalised by `test.statistics`; needed
+    by protocols with a temperature, which train on what they say of each batch. Warns for a set
+    that was made for a learned schedule. Raises ValueError when shapes or classes differ, or a
+    teacher is missing or not wanted."""
     chosen = find_protocol(protocol)
     seeds = list(range(seeds)) if isinstance(seeds, int) else list(seeds)
     check_evaluation(small, test, seeds, steps)
@@ -423,8 +423,6 @@ def evaluate(small: Any, test: ImageSet, *, protocol: str | Protocol = "convnet3
     teachers = [copy.deepcopy(module).to(where) for module in teachers]  # the caller's stay put
     matched = "epochs" if steps is None else "steps"
     steps = chosen.steps(len(x), len(test.classes)) if steps is None else steps
-    if digits is None:
-        digits = not test.mirror
     groups = [seeds] if together else [[seed] for seed in seeds]
     size, right, seconds = len(groups[0]), [], []
     with tqdm(total=steps * len(seeds), desc=f"evaluate {chosen.name}", unit="step",
@@ -434,7 +432,7 @@ def evaluate(small: Any, test: ImageSet, *, protocol: str | Protocol = "convnet3
             networks = train_seeds(
                 group, x, y, protocol=chosen, steps=steps, shape=test.shape,
                 classes=len(test.classes), together=together,
-                augment=augmentation_for(chosen, digits), teachers=teachers,
+                augment=augmentation_for(chosen, test.mirror), teachers=teachers,
                 after=lambda step: bar.update(size))
             seconds += [(time.perf_counter() - started) / size] * size
             right += [read_correctly(network, test, where) for network in networks]

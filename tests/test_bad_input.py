@@ -185,6 +185,7 @@ CASES = {
         FileNotFoundError,
         ["mnist", "train-images"],
     ),
+    "no name": (lambda t: load_data(None), TypeError, ["name is a NoneType", "'digits'"]),
     "size of a known dataset": (lambda t: load_data("digits", size=16), ValueError, ["size=16"]),
     "size too small": (lambda t: load_data(t.tree("a/1.png"), size=2), ValueError, ["size is 2"]),
     "folder without classes": (lambda t: load_data(t.folder), ValueError, ["no class folders"]),

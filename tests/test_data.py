@@ -292,7 +292,7 @@ def test_files_that_are_no_images_are_counted_in_one_line(tmp_path):
     tree(tmp_path, *both("ab"))
     for name in ("train/a/notes.txt", "train/b/2.heic", "test/a/noending", "train/loose.png"):
         (tmp_path / name).write_bytes(b"x")
-    with pytest.warns(UserWarning, match="has 4 files that are no images.*example") as caught:
+    with pytest.warns(UserWarning, match="no images.*: 4 of the files.*example") as caught:
         assert load_data(tmp_path).train.counts.tolist() == [1, 1]
     assert len(caught) == 1
 
@@ -564,13 +564,13 @@ def test_training_asks_the_set_whether_it_may_mirror(few, monkeypatch):
 
     seen = []
     monkeypatch.setattr(
-        "dsco.training.augmentation_for", lambda protocol, digits: seen.append(digits) or 1 / 0
+        "dsco.training.augmentation_for", lambda protocol, mirror: seen.append(mirror) or 1 / 0
     )
     for mirror in (None, True, False):
         test = ImageSet(few.images, few.labels, few.classes, mirror=mirror)
         with pytest.raises(ZeroDivisionError):
             evaluate(few, test, protocol="quick", seeds=2, steps=1, progress=False)
-    assert seen == [True, False, True]
+    assert seen == [False, True, False]
 
 
 # Larger than memory.

@@ -154,7 +154,7 @@ def test_cutmix_draws_anew_for_each_image():
 
 def test_the_label_of_a_mixed_image_is_its_share_of_the_area(xy):
     x, y = xy
-    batch, own, other, share = draw_batch(x, y, HARD, 0, 0, augmentation_for(HARD, False))
+    batch, own, other, share = draw_batch(x, y, HARD, 0, 0, augmentation_for(HARD, True))
     scores = network()(batch)
     soft = torch.zeros(len(batch), 10)
     for i in range(len(batch)):
@@ -164,13 +164,13 @@ def test_the_label_of_a_mixed_image_is_its_share_of_the_area(xy):
         batch_loss(HARD, scores, own, other, share), F.cross_entropy(scores, soft)
     )
     one_hot = F.one_hot(y, 10).float()
-    again = draw_batch(x, one_hot, HARD, 0, 0, augmentation_for(HARD, False))
+    again = draw_batch(x, one_hot, HARD, 0, 0, augmentation_for(HARD, True))
     assert torch.allclose(batch_loss(HARD, scores, *again[1:]), F.cross_entropy(scores, soft))
 
 
 @pytest.mark.parametrize("protocol", [HARD, replace(SOFT, temperature=None)], ids=["hard", "soft"])
 def test_the_same_seed_gives_the_same_batch(xy, protocol):
-    augment = augmentation_for(protocol, False)
+    augment = augmentation_for(protocol, True)
     torch.manual_seed(0)
     first = draw_batch(*xy, protocol, 2, 5, augment)
     state = torch.get_rng_state()
@@ -188,9 +188,9 @@ def test_transforms_follow_one_another(xy):
     g, steps = torch.Generator().manual_seed(4), x
     for name in names:
         steps = TRANSFORMS[name](steps, g)
-    made = augmentation_for(HARD, False)(x, torch.Generator().manual_seed(4))
+    made = augmentation_for(HARD, True)(x, torch.Generator().manual_seed(4))
     assert torch.equal(made, steps)
-    assert augmentation_for(HARD, True).names == tuple(n for n in names if n != "flip")
+    assert augmentation_for(HARD, False).names == tuple(n for n in names if n != "flip")
 
 
 def test_a_crop_leaves_half_of_the_area_or_more():
@@ -226,7 +226,7 @@ def test_together_is_one_by_one(xy, protocol):
     protocol = replace(protocol, **SMALL)
     teachers = [] if protocol.temperature is None else [network(9).double()]
     common = dict(
-        protocol=protocol, steps=5, augment=augmentation_for(protocol, False), teachers=teachers
+        protocol=protocol, steps=5, augment=augmentation_for(protocol, True), teachers=teachers
     )
     one, other = ([network(s).double() for s in range(2)] for _ in range(2))
     train_together(one, x, y, seeds=[0, 1], **common)
@@ -240,7 +240,7 @@ def test_the_teacher_sees_the_very_batch(xy):
     teacher, student, seen = Spy(), network(), []
     student.register_forward_pre_hook(lambda module, args: seen.append(args[0].clone()))
     protocol = replace(SOFT, **SMALL)
-    augment = augmentation_for(protocol, False)
+    augment = augmentation_for(protocol, True)
     train(student, x, y, protocol=protocol, steps=3, augment=augment, teachers=[teacher])
     assert len(seen) == 3 and all(map(torch.equal, seen, teacher.seen))
     batch, said = draw_batch(x, y, protocol, 0, 0, augment, [teacher])
